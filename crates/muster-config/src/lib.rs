@@ -1,0 +1,1 @@
+//! Telegraf's TOML dialect to definitions: merging, environment, identifiers, diagnostics.

@@ -1,0 +1,1 @@
+//! HTTP API, persisted intent and authorization.

@@ -1,0 +1,1 @@
+//! Scheduler, pipeline and queues: from desired to observed state.

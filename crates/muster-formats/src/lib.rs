@@ -1,0 +1,1 @@
+//! Parsers and serializers of metrics, one file each, as pure functions.

@@ -1,0 +1,1 @@
+//! Metrics in one arena: batches, views, types, time, line protocol.

@@ -1,0 +1,1 @@
+//! What plugins share of the network: HTTP client, TLS, retry, listeners.

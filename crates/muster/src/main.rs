@@ -1,0 +1,2 @@
+//! A metrics agent that is never restarted and never leaks.
+fn main() {}

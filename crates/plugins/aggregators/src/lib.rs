@@ -1,0 +1,1 @@
+//! Aggregators: summarize metrics over a window.

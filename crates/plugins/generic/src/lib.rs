@@ -1,0 +1,1 @@
+//! Inputs that are about no particular service: exec, file, tail, mock.

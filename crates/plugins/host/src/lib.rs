@@ -1,0 +1,1 @@
+//! Inputs that read this host: cpu, mem, disk and their kin.

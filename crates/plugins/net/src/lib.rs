@@ -1,0 +1,1 @@
+//! Inputs that speak to or listen on the network.

@@ -1,0 +1,1 @@
+//! Outputs: write metrics to the world.

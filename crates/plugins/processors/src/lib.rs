@@ -1,0 +1,1 @@
+//! Processors: edit, drop or copy metrics between inputs and outputs.
