@@ -1,5 +1,8 @@
 //! The batch: one string of text and rows that point into it.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use crate::value::Slot;
 use crate::{Metric, MetricBuilder, MetricMut, MetricType, Text, Timestamp, Value};
 
@@ -60,6 +63,7 @@ pub struct Batch {
     pub(crate) dropped: usize,
     pub(crate) overflowed: u64,
     pub(crate) full: bool,
+    guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Batch {
@@ -205,6 +209,19 @@ impl Batch {
         self.dropped = 0;
         self.overflowed = 0;
         self.full = false;
+        self.guard = None;
+    }
+
+    /// Attaches something whose drop tells the source that the batch is dealt with: it is dropped
+    /// when this batch and all its clones are, that is, when every output has written, rejected
+    /// or discarded it.
+    pub fn attach(&mut self, guard: Arc<dyn Any + Send + Sync>) {
+        self.guard = Some(guard);
+    }
+
+    /// Attaches to this batch what is attached to `source`, from which its metrics were copied.
+    pub fn attach_as(&mut self, source: &Self) {
+        self.guard.clone_from(&source.guard);
     }
 
     /// Bytes of memory that the batch holds.
