@@ -39,7 +39,7 @@ mod suggest;
 
 pub use describe::OptionDoc;
 pub use duration::{Duration, ParseDurationError, format_duration, parse_duration};
-pub use parse::{OptionError, Options};
+pub use parse::{OptionError, Options, Parts};
 pub use schemars::JsonSchema;
 pub use secret::Secret;
 pub use size::{ParseSizeError, Size, parse_size};

@@ -57,6 +57,82 @@ pub trait Options: DeserializeOwned + Serialize + JsonSchema {
 
 impl<T: DeserializeOwned + Serialize + JsonSchema> Options for T {}
 
+/// One table that holds the options of several structs side by side: a plugin's own, and those
+/// that it shares with others (TLS, HTTP, a data format).
+///
+/// ```
+/// # use muster_options::{JsonSchema, Parts};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize, JsonSchema)]
+/// # #[serde(default, deny_unknown_fields)]
+/// # #[derive(Default)]
+/// # struct Tls { tls_ca: String }
+/// # #[derive(Serialize, Deserialize, JsonSchema)]
+/// # #[serde(default, deny_unknown_fields)]
+/// # #[derive(Default)]
+/// # struct Own { url: String }
+/// let table = toml::from_str("url = 'https://localhost'\ntls_ca = 'ca.pem'").unwrap();
+/// let mut parts = Parts::new(&table);
+/// let tls: Tls = parts.take();
+/// let own: Own = parts.rest().unwrap();
+/// assert_eq!((tls.tls_ca.as_str(), own.url.as_str()), ("ca.pem", "https://localhost"));
+/// ```
+#[derive(Debug)]
+pub struct Parts {
+    rest: Table,
+    taken: Vec<String>,
+    errors: Vec<OptionError>,
+}
+
+impl Parts {
+    /// Starts with all options of the table.
+    pub fn new(table: &Table) -> Self {
+        Self { rest: table.clone(), taken: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Takes out and reads the options that belong to `T`. What is wrong is reported by
+    /// [`rest`](Self::rest); until then the defaults stand in.
+    pub fn take<T: Options + Default>(&mut self) -> T {
+        let mut own = Table::new();
+        for option in T::describe() {
+            if let Some(value) = self.rest.remove(&option.name) {
+                own.insert(option.name.clone(), value);
+            }
+            self.taken.push(option.name);
+        }
+        match T::parse(&own) {
+            Ok(options) => options,
+            Err(errors) => {
+                self.errors.extend(errors);
+                T::default()
+            }
+        }
+    }
+
+    /// Reads what is left as `T`.
+    ///
+    /// # Errors
+    /// All that is wrong with this part and those taken before.
+    pub fn rest<T: Options>(self) -> Result<T, Vec<OptionError>> {
+        let mut errors = self.errors;
+        match T::parse(&self.rest) {
+            Ok(options) if errors.is_empty() => Ok(options),
+            Ok(_) => Err(errors),
+            Err(mut more) => {
+                for error in &mut more {
+                    let near = suggest(&error.path, self.taken.iter().map(String::as_str));
+                    let guessed = error.hint.as_ref().is_some_and(|h| h.starts_with("did you"));
+                    if error.message.starts_with("unknown option") && !guessed {
+                        error.hint = near.map(|n| format!("did you mean `{n}`?")).or(error.hint.take());
+                    }
+                }
+                errors.extend(more);
+                Err(errors)
+            }
+        }
+    }
+}
+
 /// Serde stops at the first problem: so each problem is noted, its key taken out, and the rest
 /// read again.
 fn parse<T: DeserializeOwned>(table: &Table) -> Result<T, Vec<OptionError>> {
