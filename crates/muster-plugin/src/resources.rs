@@ -1,0 +1,104 @@
+//! Things of which there can be only one: ports, exclusive files.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::ComponentId;
+
+/// The exclusive resources that components hold.
+///
+/// A component takes a resource by name (`tcp:127.0.0.1:8086`). The next generation of the same
+/// component gets the very same one, so that a listener is handed over without closing; another
+/// component is refused, and told who has it. A resource ends when the last holder drops it.
+///
+/// Cheap to clone; all clones are one.
+#[derive(Clone, Default, Debug)]
+pub struct Resources {
+    held: Arc<Mutex<HashMap<String, Held>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    owner: ComponentId,
+    resource: Weak<dyn Any + Send + Sync>,
+}
+
+/// A resource that another component has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{resource} is already used by {owner}")]
+pub struct ResourceTaken {
+    /// The resource's name.
+    pub resource: String,
+    /// Who has it.
+    pub owner: ComponentId,
+}
+
+impl Resources {
+    /// None held yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the resource `name` for `owner`: the one that an earlier generation of `owner` still
+    /// holds, or a new one from `make`. `make` runs under a lock and must be quick (a bind).
+    ///
+    /// # Errors
+    /// [`ResourceTaken`] if another component has it, or the error of `make`.
+    pub fn take<T, E>(
+        &self,
+        owner: &ComponentId,
+        name: &str,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E>
+    where
+        T: Send + Sync + 'static,
+        E: From<ResourceTaken>,
+    {
+        let mut held = self.held.lock();
+        held.retain(|_, held| held.resource.strong_count() > 0);
+        if let Some(found) = held.get(name)
+            && let Some(resource) = found.resource.upgrade()
+        {
+            let taken = || ResourceTaken { resource: name.to_owned(), owner: found.owner.clone() };
+            if found.owner != *owner {
+                return Err(taken().into());
+            }
+            return resource.downcast::<T>().map_err(|_| taken().into());
+        }
+        let resource = Arc::new(make()?);
+        let weak: Weak<T> = Arc::downgrade(&resource);
+        held.insert(name.to_owned(), Held { owner: owner.clone(), resource: weak });
+        Ok(resource)
+    }
+}
+
+impl From<ResourceTaken> for crate::PluginError {
+    fn from(taken: ResourceTaken) -> Self {
+        Self::new(format!("take {}", taken.resource)).because(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, PluginError};
+
+    #[test]
+    fn hands_over_to_the_same_owner_and_refuses_others() {
+        let resources = Resources::new();
+        let (a, b) = (ComponentId::new(Kind::Input, "a"), ComponentId::new(Kind::Input, "b"));
+        let take = |owner| resources.take::<u32, PluginError>(owner, "tcp:1", || Ok(7));
+        let first = take(&a).unwrap();
+        let second = take(&a).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        let refused = take(&b).unwrap_err().to_string();
+        assert!(refused.contains("inputs/a"), "{refused}");
+        drop(first);
+        assert!(take(&b).is_err());
+        drop(second);
+        assert!(take(&b).is_ok());
+    }
+}
