@@ -100,7 +100,10 @@ impl Batch {
             return Text::EMPTY;
         }
         self.text.push_str(text);
-        Text { start: start as u32, len: text.len() as u32 }
+        Text {
+            start: start as u32,
+            len: text.len() as u32,
+        }
     }
 
     /// The text at a place of this batch.
@@ -138,7 +141,10 @@ impl Batch {
 
     /// The metric in a row; `None` if the row was dropped or does not exist.
     pub fn get(&self, row: usize) -> Option<Metric<'_>> {
-        self.rows.get(row).filter(|r| !r.dropped).map(|r| Metric::new(self, r, row))
+        self.rows
+            .get(row)
+            .filter(|r| !r.dropped)
+            .map(|r| Metric::new(self, r, row))
     }
 
     /// The metric in a row, to edit; `None` if the row was dropped or does not exist.

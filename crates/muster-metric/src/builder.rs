@@ -20,7 +20,13 @@ impl<'a> MetricBuilder<'a> {
         batch.full = false;
         let name = name.to_text(batch);
         let (first_tag, first_field) = (batch.tags.len(), batch.fields.len());
-        Self { batch, name, kind: MetricType::Untyped, first_tag, first_field }
+        Self {
+            batch,
+            name,
+            kind: MetricType::Untyped,
+            first_tag,
+            first_field,
+        }
     }
 
     /// Adds a tag; a key that is there already gets the new value.
@@ -54,9 +60,11 @@ impl<'a> MetricBuilder<'a> {
         let key = key.to_text(self.batch);
         let value = self.batch.slot(value.into());
         let wanted = &self.batch.text[key.range()];
-        let known = self.batch.fields[self.first_field..].iter().position(|field| {
-            field.key.len == key.len && &self.batch.text[field.key.range()] == wanted
-        });
+        let known = self.batch.fields[self.first_field..]
+            .iter()
+            .position(|field| {
+                field.key.len == key.len && &self.batch.text[field.key.range()] == wanted
+            });
         match known {
             Some(at) => self.batch.fields[self.first_field + at].value = value,
             None => self.batch.fields.push(Field { key, value }),
@@ -65,7 +73,11 @@ impl<'a> MetricBuilder<'a> {
     }
 
     /// As [`add_field`](Self::add_field), for a key that is known to be new: not searched for.
-    pub fn add_new_field<'v>(&mut self, key: impl ToText, value: impl Into<Value<'v>>) -> &mut Self {
+    pub fn add_new_field<'v>(
+        &mut self,
+        key: impl ToText,
+        value: impl Into<Value<'v>>,
+    ) -> &mut Self {
         let key = key.to_text(self.batch);
         let value = self.batch.slot(value.into());
         self.batch.fields.push(Field { key, value });
@@ -94,7 +106,10 @@ impl<'a> MetricBuilder<'a> {
             return; // Drop takes the tags and fields back.
         }
         sort_tags(self.batch, self.first_tag);
-        let run = |start: usize, end: usize| Run { start: start as u32, len: (end - start) as u32 };
+        let run = |start: usize, end: usize| Run {
+            start: start as u32,
+            len: (end - start) as u32,
+        };
         let row = Row {
             name: self.name,
             tags: run(self.first_tag, self.batch.tags.len()),
@@ -121,13 +136,42 @@ pub(crate) fn sort_tags(batch: &mut Batch, first: usize) {
     tags.sort_by(|a, b| key(a).cmp(key(b)));
     let mut kept = 0;
     for at in 0..tags.len() {
-        let last_of_its_key = tags.get(at + 1).is_none_or(|next| key(next) != key(&tags[at]));
+        let last_of_its_key = tags
+            .get(at + 1)
+            .is_none_or(|next| key(next) != key(&tags[at]));
         if last_of_its_key {
             tags[kept] = tags[at];
             kept += 1;
         }
     }
     batch.tags.truncate(first + kept);
+}
+
+/// Of the fields from `first` on with the same key, keeps the first with the value of the last.
+/// Takes time in proportion to the sorting of the keys, so it is meant for many fields.
+pub(crate) fn unite_fields(batch: &mut Batch, first: usize) {
+    let text = batch.text.as_bytes();
+    let fields = &mut batch.fields[first..];
+    let keys: Vec<Text> = fields.iter().map(|field| field.key).collect();
+    let key = |at: usize| &text[keys[at].range()];
+    let mut order: Vec<usize> = (0..fields.len()).collect();
+    order.sort_by(|&a, &b| key(a).cmp(key(b)));
+    let mut later = vec![false; fields.len()];
+    for pair in order.chunk_by(|&a, &b| key(a) == key(b)) {
+        // The sort is stable: positions of equal keys ascend.
+        if let [head, .., last] = *pair {
+            fields[head].value = fields[last].value;
+            pair[1..].iter().for_each(|&at| later[at] = true);
+        }
+    }
+    let mut kept = 0;
+    for at in 0..fields.len() {
+        if !later[at] {
+            fields[kept] = fields[at];
+            kept += 1;
+        }
+    }
+    batch.fields.truncate(first + kept);
 }
 
 impl Drop for MetricBuilder<'_> {

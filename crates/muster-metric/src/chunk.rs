@@ -31,7 +31,11 @@ impl Chunk {
     /// The metrics of a batch that lie in `rows`, which are ascending and not dropped.
     pub fn of_rows(batch: Arc<Batch>, rows: Vec<u32>) -> Self {
         let len = rows.len();
-        Self { batch, rows: RowSet::List(rows.into(), 0, len as u32), len }
+        Self {
+            batch,
+            rows: RowSet::List(rows.into(), 0, len as u32),
+            len,
+        }
     }
 
     /// How many metrics are meant.

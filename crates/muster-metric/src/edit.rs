@@ -123,7 +123,9 @@ impl<'a> MetricMut<'a> {
 
     /// Removes a tag. Returns whether it was there.
     pub fn remove_tag(&mut self, key: &str) -> bool {
-        let Ok(at) = self.tag_position(key) else { return false };
+        let Ok(at) = self.tag_position(key) else {
+            return false;
+        };
         let range = self.row().tags.range();
         self.batch.tags[range].copy_within(at + 1.., at);
         self.row_mut().tags.len -= 1;
@@ -133,7 +135,9 @@ impl<'a> MetricMut<'a> {
     /// Gives a tag another key, replacing a tag that had that one. Returns whether the tag was
     /// there.
     pub fn rename_tag(&mut self, from: &str, to: impl ToText) -> bool {
-        let Ok(at) = self.tag_position(from) else { return false };
+        let Ok(at) = self.tag_position(from) else {
+            return false;
+        };
         let value = self.batch.tags[self.row().tags.range()][at].value;
         let to = to.to_text(self.batch);
         self.remove_tag(from);
@@ -228,7 +232,9 @@ impl<'a> MetricMut<'a> {
 
     /// Removes a field. Returns whether it was there.
     pub fn remove_field(&mut self, key: &str) -> bool {
-        let Some(at) = self.field_position(key) else { return false };
+        let Some(at) = self.field_position(key) else {
+            return false;
+        };
         let range = self.row().fields.range();
         self.batch.fields[range].copy_within(at + 1.., at);
         self.row_mut().fields.len -= 1;
@@ -270,6 +276,8 @@ impl<'a> MetricMut<'a> {
 
     fn field_position(&self, key: &str) -> Option<usize> {
         let fields = &self.batch.fields[self.row().fields.range()];
-        fields.iter().position(|field| self.batch.resolve(field.key) == key)
+        fields
+            .iter()
+            .position(|field| self.batch.resolve(field.key) == key)
     }
 }

@@ -24,6 +24,7 @@ mod batch;
 mod builder;
 mod chunk;
 mod edit;
+pub mod line_protocol;
 mod series;
 mod text;
 mod time;

@@ -12,7 +12,11 @@ impl Timestamp {
 
     /// A timestamp from nanoseconds. `i64::MIN` is taken as one nanosecond later.
     pub const fn from_nanos(nanos: i64) -> Self {
-        Self(if nanos == Self::NONE { nanos + 1 } else { nanos })
+        Self(if nanos == Self::NONE {
+            nanos + 1
+        } else {
+            nanos
+        })
     }
 
     /// A timestamp from whole seconds; saturates at the ends of the range.
@@ -44,7 +48,11 @@ impl Timestamp {
     /// This time as the system's type.
     pub fn to_system_time(self) -> SystemTime {
         let nanos = Duration::from_nanos(self.0.unsigned_abs());
-        if self.0 >= 0 { UNIX_EPOCH + nanos } else { UNIX_EPOCH - nanos }
+        if self.0 >= 0 {
+            UNIX_EPOCH + nanos
+        } else {
+            UNIX_EPOCH - nanos
+        }
     }
 
     /// This time later by `by`; saturates.
@@ -71,7 +79,11 @@ impl Timestamp {
         }
         let past = self.0.rem_euclid(step);
         let floor = self.0 - past;
-        let rounded = if past * 2 >= step { floor.saturating_add(step) } else { floor };
+        let rounded = if past * 2 >= step {
+            floor.saturating_add(step)
+        } else {
+            floor
+        };
         Self::from_nanos(rounded)
     }
 }
@@ -92,7 +104,11 @@ impl Precision {
 
     /// Any step; zero counts as one nanosecond.
     pub fn from_duration(step: Duration) -> Self {
-        Self(i64::try_from(step.as_nanos()).unwrap_or(i64::MAX / 4).clamp(1, i64::MAX / 4))
+        Self(
+            i64::try_from(step.as_nanos())
+                .unwrap_or(i64::MAX / 4)
+                .clamp(1, i64::MAX / 4),
+        )
     }
 
     /// The precision that goes with a collection interval when none is configured: a second for
@@ -122,7 +138,9 @@ mod tests {
     #[test]
     fn rounds_to_the_nearest_step_with_halves_up() {
         let check = |nanos, want| {
-            let got = Timestamp::from_nanos(nanos).round(Precision::SECOND).nanos();
+            let got = Timestamp::from_nanos(nanos)
+                .round(Precision::SECOND)
+                .nanos();
             assert_eq!(got, want, "{nanos}");
         };
         check(1_499_999_999, 1_000_000_000);

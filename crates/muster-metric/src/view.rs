@@ -30,7 +30,8 @@ impl<'a> Metric<'a> {
     pub fn tags(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone + use<'a> {
         let batch = self.batch;
         let tags = &batch.tags[self.row.tags.range()];
-        tags.iter().map(move |tag| (batch.resolve(tag.key), batch.resolve(tag.value)))
+        tags.iter()
+            .map(move |tag| (batch.resolve(tag.key), batch.resolve(tag.value)))
     }
 
     /// A tag's value.
@@ -42,12 +43,16 @@ impl<'a> Metric<'a> {
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&'a str, Value<'a>)> + Clone + use<'a> {
         let batch = self.batch;
         let fields = &batch.fields[self.row.fields.range()];
-        fields.iter().map(move |field| (batch.resolve(field.key), batch.value(field.value)))
+        fields
+            .iter()
+            .map(move |field| (batch.resolve(field.key), batch.value(field.value)))
     }
 
     /// A field's value.
     pub fn field(&self, key: &str) -> Option<Value<'a>> {
-        self.fields().find(|(k, _)| *k == key).map(|(_, value)| value)
+        self.fields()
+            .find(|(k, _)| *k == key)
+            .map(|(_, value)| value)
     }
 
     /// The time, if the metric has one yet.
