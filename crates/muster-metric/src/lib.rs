@@ -30,6 +30,8 @@ mod text;
 mod time;
 mod value;
 mod view;
+#[cfg(feature = "workload")]
+pub mod workload;
 
 pub use batch::{Batch, MAX_TEXT_BYTES};
 pub use builder::MetricBuilder;
