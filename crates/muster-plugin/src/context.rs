@@ -150,6 +150,9 @@ pub trait Emit: Send + Sync {
 
     /// Notes a failure: counted and logged with the component's ID.
     fn report(&self, error: PluginError);
+
+    /// Keeps what must survive a change of options or a restart.
+    fn save_state(&self, state: serde_json::Value);
 }
 
 /// What [`run`](crate::ServiceInput::run) is given.
@@ -224,6 +227,12 @@ impl ServiceContext {
     /// Notes a failure after which the input goes on. It is counted and logged.
     pub fn report(&self, error: PluginError) {
         self.emit.report(error);
+    }
+
+    /// Keeps what must survive a change of options, a restart or a kill, in place of what was kept
+    /// before. Written to disk about once a second. Cheap enough to call after every batch.
+    pub fn save_state(&self, state: serde_json::Value) {
+        self.emit.save_state(state);
     }
 }
 

@@ -36,7 +36,8 @@ pub trait Input: Send + 'static {
     }
 
     /// Takes over what [`state`](Self::state) gave earlier, perhaps under other options. Called
-    /// before [`start`](Self::start). What it does not understand it ignores.
+    /// after [`start`](Self::start) and before the first gather, when the predecessor has ended.
+    /// What it does not understand it ignores.
     fn restore(&mut self, state: Value) {
         let _ = state;
     }
@@ -72,13 +73,15 @@ pub trait ServiceInput: Send + 'static {
     /// If the input cannot go on. It is started again with backoff.
     async fn run(&mut self, cx: &ServiceContext) -> Result<(), PluginError>;
 
-    /// What must survive a change of options or a restart (offsets).
+    /// What must survive a change of options or a restart (offsets); asked for when `run` has
+    /// ended. What must survive a kill too is kept with [`ServiceContext::save_state`] meanwhile.
     fn state(&self) -> Option<Value> {
         None
     }
 
-    /// Takes over what [`state`](Self::state) gave earlier, perhaps under other options. Called
-    /// before [`start`](Self::start). What it does not understand it ignores.
+    /// Takes over what was kept earlier, perhaps under other options. Called after
+    /// [`start`](Self::start) and before [`run`](Self::run), when the predecessor has ended. What
+    /// it does not understand it ignores.
     fn restore(&mut self, state: Value) {
         let _ = state;
     }
