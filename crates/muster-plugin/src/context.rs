@@ -54,7 +54,7 @@ impl StartContext {
 #[derive(Clone, Debug)]
 pub struct GatherContext {
     id: ComponentId,
-    ctx: Ctx,
+    group: Group,
     started: Timestamp,
     timeout: Duration,
     interval: Duration,
@@ -68,15 +68,15 @@ struct Reports {
 }
 
 impl GatherContext {
-    /// The context of one gather. `ctx` is a scope of its own: it is stopped after the gather.
+    /// The context of one gather. What is in `group` is stopped after the gather.
     pub fn new(
         id: ComponentId,
-        ctx: Ctx,
+        group: Group,
         started: Timestamp,
         interval: Duration,
         timeout: Duration,
     ) -> Self {
-        Self { id, ctx, started, timeout, interval, reports: Arc::default() }
+        Self { id, group, started, timeout, interval, reports: Arc::default() }
     }
 
     /// The component.
@@ -99,9 +99,9 @@ impl GatherContext {
         self.interval
     }
 
-    /// The gather's scope in the task tree, to spawn helpers; they end with the gather.
-    pub fn tasks(&self) -> &Ctx {
-        &self.ctx
+    /// The gather's group in the task tree, to spawn helpers; they end with the gather.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// Notes a failure that concerns a part of the gather only. It is counted and logged, and the
@@ -133,7 +133,7 @@ impl GatherContext {
         work: impl FnOnce(&BlockingCtx) -> T + Send + 'static,
     ) -> Result<T, PluginError> {
         let failed = || PluginError::new(format!("run {name} on a thread"));
-        let handle = self.ctx.group().spawn_blocking(name, move |cx| work(&cx));
+        let handle = self.group.spawn_blocking(name, move |cx| work(&cx));
         let handle = handle.map_err(|refused| failed().because(refused.to_string()))?;
         match handle.join().await {
             Outcome::Done(value) => Ok(value),
