@@ -1,1 +1,28 @@
 //! Telegraf's TOML dialect to definitions: merging, environment, identifiers, diagnostics.
+
+mod agent;
+mod component;
+mod control;
+mod definition;
+mod diagnostic;
+mod environment;
+mod filter;
+mod load;
+mod mask;
+mod portable;
+pub mod settings;
+mod source_text;
+
+pub use agent::{AgentSettings, BufferStrategy, LogFormat};
+pub use component::{BuiltPlugin, Component, prepare};
+pub use control::ControlSettings;
+pub use definition::{Definition, Source};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use environment::{Environment, ProcessEnvironment};
+pub use filter::Filter;
+pub use load::{Config, EnvMode, LoadOptions, Loaded, load, parse_text};
+pub use settings::{
+    AggregatorSettings, Flag, InputSettings, LogLevel, Naming, OutputSettings, ProcessorSettings,
+    Settings, StartupErrorBehavior, Tags, TimeSource, common_options,
+};
+pub use source_text::{Place, SourceText};

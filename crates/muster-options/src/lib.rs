@@ -32,6 +32,7 @@
 
 mod describe;
 mod duration;
+mod glob;
 mod parse;
 mod secret;
 mod size;
@@ -39,6 +40,7 @@ mod suggest;
 
 pub use describe::OptionDoc;
 pub use duration::{Duration, ParseDurationError, format_duration, parse_duration};
+pub use glob::{GlobError, Globs};
 pub use parse::{OptionError, Options, Parts};
 pub use schemars::JsonSchema;
 pub use secret::Secret;

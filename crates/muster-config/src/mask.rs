@@ -1,0 +1,104 @@
+//! Which options are secrets, and how they are shown.
+
+use muster_options::OptionDoc;
+use muster_plugin::{FormatUse, Kind, Registry};
+use toml::{Table, Value};
+
+use crate::settings::common_options;
+
+/// Words in a key that mark its value as a secret.
+const SECRET_WORDS: [&str; 13] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "authorization",
+    "cookie",
+    "community",
+    "servicekey",
+];
+
+/// Keys with such a word whose values are no secrets.
+const HARMLESS_ENDS: [&str; 5] = ["file", "path", "endpoint", "url", "name"];
+
+/// Whether a key looks like that of a secret.
+pub(crate) fn looks_secret(key: &str) -> bool {
+    let plain: String =
+        key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    SECRET_WORDS.iter().any(|word| plain.contains(word))
+        && !HARMLESS_ENDS.iter().any(|end| plain.ends_with(end))
+}
+
+/// The options of a plugin: its own, those of its data formats, those that every component has.
+pub(crate) fn documented(registry: &Registry, kind: Kind, plugin: &str) -> Vec<OptionDoc> {
+    let mut docs = common_options(kind);
+    if let Some(row) = registry.find(kind, plugin) {
+        docs.extend((row.options)());
+        match row.format {
+            FormatUse::None => {}
+            FormatUse::Parser(_) => {
+                docs.extend(muster_formats::PARSERS.iter().flat_map(|row| (row.options)()));
+            }
+            FormatUse::Serializer(_) => {
+                docs.extend(muster_formats::SERIALIZERS.iter().flat_map(|row| (row.options)()));
+            }
+        }
+    }
+    docs
+}
+
+/// What the description says of an option: whether it is a secret, and of its parts.
+pub(crate) fn of_key<'d>(key: &str, docs: &'d [OptionDoc]) -> (bool, &'d [OptionDoc]) {
+    let doc = docs.iter().find(|doc| doc.name == key);
+    let parts = doc.map_or(&[][..], |doc| doc.options.as_slice());
+    (doc.is_some_and(|doc| doc.secret) || looks_secret(key), parts)
+}
+
+/// The table with `***` for every secret.
+pub(crate) fn table(table: &Table, docs: &[OptionDoc]) -> Table {
+    let mask = |(key, value): (&String, &Value)| {
+        let (secret, parts) = of_key(key, docs);
+        (key.clone(), masked(value, secret, parts))
+    };
+    table.iter().map(mask).collect()
+}
+
+fn masked(value: &Value, secret: bool, docs: &[OptionDoc]) -> Value {
+    match value {
+        Value::Table(inner) if secret => {
+            let mask = |(k, v): (&String, &Value)| (k.clone(), masked(v, true, docs));
+            Value::Table(inner.iter().map(mask).collect())
+        }
+        Value::Table(inner) => Value::Table(table(inner, docs)),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| masked(item, secret, docs)).collect())
+        }
+        Value::Boolean(_) => value.clone(),
+        Value::String(text) if text.is_empty() => value.clone(),
+        _ if secret => "***".into(),
+        Value::String(text) => mask_url(text).into(),
+        _ => value.clone(),
+    }
+}
+
+/// The password in a URL (`scheme://user:password@host`), as a byte range.
+pub(crate) fn url_password(text: &str) -> Option<std::ops::Range<usize>> {
+    let authority = text.find("://")? + 3;
+    let rest = &text[authority..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let at = rest[..end].rfind('@')?;
+    let colon = rest[..at].find(':')?;
+    (colon + 1 < at).then_some(authority + colon + 1..authority + at)
+}
+
+fn mask_url(text: &str) -> String {
+    match url_password(text) {
+        Some(password) => format!("{}***{}", &text[..password.start], &text[password.end..]),
+        None => text.to_owned(),
+    }
+}
