@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use muster_metric::line_protocol::{Parser, Writer};
 use muster_metric::{Batch, workload};
 
-const LINES: usize = 20_000;
-const ROUNDS: usize = 30;
+const LINES: usize = 2_000;
+const ROUNDS: usize = 200;
 
 fn main() {
     println!("best of {ROUNDS} rounds, {LINES} lines, one thread");

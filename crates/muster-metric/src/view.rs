@@ -16,6 +16,11 @@ impl<'a> Metric<'a> {
         Self { batch, row, index }
     }
 
+    /// The batch and the row, for the parts of this crate that read them directly.
+    pub(crate) fn parts(&self) -> (&'a Batch, &'a Row) {
+        (self.batch, self.row)
+    }
+
     /// The row of the batch in which this metric lies.
     pub fn row(&self) -> usize {
         self.index

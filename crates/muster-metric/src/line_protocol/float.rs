@@ -7,8 +7,10 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// `-0`, `0.0000001`. At most 327 bytes. `value` must be finite.
 #[inline]
 pub(super) fn push(value: f64, out: &mut Vec<u8>) {
-    if value.abs() < EXACT && value.trunc() == value && (value != 0.0 || value.is_sign_positive()) {
-        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+    let whole = value as i64;
+    let negative_zero = whole == 0 && value.is_sign_negative();
+    if value.abs() < EXACT && whole as f64 == value && !negative_zero {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
         return;
     }
     let mut buffer = zmij::Buffer::new();

@@ -34,6 +34,8 @@ pub(super) struct LineReader<'a> {
     /// The time of lines without one.
     pub(super) default_time: i64,
     pub(super) scanner: Scanner<'a>,
+    /// The place of the input right after all that the scanner has passed, if that is known.
+    pub(super) synced: usize,
 }
 
 impl LineReader<'_> {
@@ -42,14 +44,25 @@ impl LineReader<'_> {
     #[inline]
     pub(super) fn read(&mut self, start: usize, at: usize) -> Result<usize, Bad> {
         let limit = start.saturating_add(self.max_line_bytes);
+        if std::mem::replace(&mut self.synced, usize::MAX) != at {
+            self.scanner.seek(at);
+        }
         let first_tag = self.batch.tags.len();
         let first_field = self.batch.fields.len();
 
-        let (name, mut at) = self.token(at, Kind::Name, Fault::Name)?;
+        let from = at;
+        let (name, mut at) = self.token(from, Kind::Name);
+        if at == from {
+            return Err((from, Fault::Name));
+        }
         if self.byte(at) == Some(b',') {
             at = self.tags(at, limit)?;
         }
-        at = self.spaces(at, Fault::NoFields)?;
+        let stop = at;
+        at = self.past_spaces(stop);
+        if at == stop || matches!(self.byte(at), None | Some(b'\n' | b'\r')) {
+            return Err((at, Fault::NoFields));
+        }
         at = self.fields(at, limit)?;
         let time;
         (time, at) = self.time(at)?;
@@ -84,11 +97,17 @@ impl LineReader<'_> {
         let (mut previous, mut sorted) = (0, true);
         while self.byte(at) == Some(b',') {
             let from = at + 1;
-            let (key, equals) = self.token(from, Kind::Key, Fault::TagKey)?;
+            let (key, equals) = self.token(from, Kind::Key);
+            if equals == from {
+                return Err((from, Fault::TagKey));
+            }
             if self.byte(equals) != Some(b'=') {
                 return Err((equals, Fault::TagValue));
             }
-            let (value, end) = self.token(equals + 1, Kind::Value, Fault::TagValue)?;
+            let (value, end) = self.token(equals + 1, Kind::Value);
+            if end == equals + 1 {
+                return Err((end, Fault::TagValue));
+            }
             self.batch.tags.push(Tag { key, value });
             // Equal heads may be equal keys: then the whole keys are compared in the end.
             let head = head(self.input, from, equals);
@@ -98,6 +117,9 @@ impl LineReader<'_> {
             if at > limit {
                 return Err((limit, Fault::TooLong));
             }
+        }
+        if self.byte(at) == Some(b'=') {
+            return Err((at, Fault::TagValue));
         }
         if !sorted {
             sort_tags(self.batch, first);
@@ -113,12 +135,23 @@ impl LineReader<'_> {
         let mut seen = 0_u64;
         loop {
             let from = at;
-            let (key, equals) = self.token(from, Kind::Key, Fault::FieldKey)?;
+            let (key, equals) = self.token(from, Kind::Key);
+            if equals == from {
+                return Err((from, Fault::FieldKey));
+            }
             if self.byte(equals) != Some(b'=') {
                 return Err((equals, Fault::FieldValue));
             }
             let value;
-            (value, at) = self.value(equals + 1)?;
+            if self.byte(equals + 1) == Some(b'"') {
+                let text;
+                (text, at) = self.string(equals + 1)?;
+                value = Slot::Text(text);
+            } else {
+                at = self.scanner.next();
+                value = number::field(self.input, equals + 1, at)
+                    .map_err(|fault| (equals + 1, fault))?;
+            }
             let mixed = tail(self.input, from, equals).wrapping_add((equals - from) as u64);
             let bit = 1 << (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58);
             // An escaped key was copied to the end of the text: it may equal one that was not.
@@ -161,20 +194,6 @@ impl LineReader<'_> {
         }
     }
 
-    /// A field's value, and where it ends.
-    #[inline]
-    fn value(&mut self, from: usize) -> Result<(Slot, usize), Bad> {
-        if self.byte(from) == Some(b'"') {
-            let (text, end) = self.string(from)?;
-            return Ok((Slot::Text(text), end));
-        }
-        let end = self.scanner.next(from);
-        match number::field(&self.input[from..end]) {
-            Ok(value) => Ok((value, end)),
-            Err(fault) => Err((from, fault)),
-        }
-    }
-
     /// A quoted string, and where the quotes end.
     #[inline]
     fn string(&mut self, quote: usize) -> Result<(Text, usize), Bad> {
@@ -191,28 +210,30 @@ impl LineReader<'_> {
         } else {
             self.unescape(from, end, |byte| matches!(byte, b'"' | b'\\'), true)
         };
+        // What ends the field is passed, as after every other value.
+        self.scanner.seek(end + 2);
         Ok((text, end + 1))
     }
 
     /// A name, key or tag value: its text, and the structural byte that ends it.
-    #[inline]
-    fn token(&mut self, from: usize, kind: Kind, missing: Fault) -> Result<(Text, usize), Bad> {
-        let end = self.scanner.next(from);
-        let (text, end) = match self.byte(end) {
-            Some(b',' | b' ' | b'\n') | None => (self.span(from, end), end),
-            Some(b'=') if kind != Kind::Name => (self.span(from, end), end),
-            Some(_) => self.odd_token(from, end, kind)?,
+    #[inline(always)]
+    fn token(&mut self, from: usize, kind: Kind) -> (Text, usize) {
+        let end = self.scanner.next();
+        let ends = match (kind, self.byte(end)) {
+            (Kind::Key, byte) => byte == Some(b'='),
+            (_, byte) => matches!(byte, Some(b',' | b' ')),
         };
-        if end == from {
-            Err((from, missing))
+        if ends {
+            (self.span(from, end), end)
         } else {
-            Ok((text, end))
+            self.odd_token(from, end, kind)
         }
     }
 
     /// A token in which `stop` is the first structural byte, but perhaps not the end.
     #[cold]
-    fn odd_token(&mut self, from: usize, stop: usize, kind: Kind) -> Result<(Text, usize), Bad> {
+    #[inline(never)]
+    fn odd_token(&mut self, from: usize, stop: usize, kind: Kind) -> (Text, usize) {
         let (mut at, mut escaped) = (stop, false);
         loop {
             match self.byte(at) {
@@ -224,19 +245,18 @@ impl LineReader<'_> {
                 }
                 Some(_) => at += 1,
             }
-            at = self.scanner.next(at);
+            self.scanner.seek(at);
+            at = self.scanner.next();
         }
         let text = match kind {
             _ if !escaped => self.span(from, at),
             Kind::Name => self.unescape(from, at, |byte| matches!(byte, b',' | b' '), false),
-            Kind::Key | Kind::Value => self.unescape(
-                from,
-                at,
-                |byte| matches!(byte, b',' | b'=' | b' ' | b'"'),
-                false,
-            ),
+            Kind::Key | Kind::Value => {
+                let escapes = |byte| matches!(byte, b',' | b'=' | b' ' | b'"');
+                self.unescape(from, at, escapes, false)
+            }
         };
-        Ok((text, at))
+        (text, at)
     }
 
     /// The input's bytes as text of the batch.
@@ -280,23 +300,27 @@ impl LineReader<'_> {
         }
     }
 
-    /// Passes over at least one whitespace, and says where something else begins.
-    #[inline]
-    fn spaces(&self, at: usize, missing: Fault) -> Result<usize, Bad> {
-        let next = self.skip_spaces(at);
-        match self.byte(next) {
-            None | Some(b'\n' | b'\r') => Err((next, missing)),
-            Some(_) if next == at => Err((next, missing)),
-            Some(_) => Ok(next),
+    /// Where something else than whitespace begins, from a structural byte on that the scanner
+    /// has passed.
+    #[inline(always)]
+    fn past_spaces(&mut self, at: usize) -> usize {
+        if !self.byte(at).is_some_and(is_space) {
+            return at;
         }
+        if !self.byte(at + 1).is_some_and(is_space) {
+            return at + 1;
+        }
+        self.past_many_spaces(at)
     }
 
-    #[inline]
-    fn skip_spaces(&self, mut at: usize) -> usize {
-        while self.byte(at).is_some_and(is_space) {
-            at += 1;
-        }
-        at
+    #[cold]
+    fn past_many_spaces(&mut self, at: usize) -> usize {
+        let spaces = self.input[at..]
+            .iter()
+            .take_while(|&&byte| is_space(byte))
+            .count();
+        self.scanner.seek(at + spaces);
+        at + spaces
     }
 
     /// Where the next line begins, if this one ends at `at`.
@@ -315,36 +339,27 @@ impl LineReader<'_> {
     }
 
     /// What follows the fields: perhaps a timestamp, then the end of the line.
-    #[inline]
-    fn time(&self, at: usize) -> Result<(i64, usize), Bad> {
-        let from = self.skip_spaces(at);
+    #[inline(always)]
+    fn time(&mut self, at: usize) -> Result<(i64, usize), Bad> {
+        let from = self.past_spaces(at);
         if let Some(next) = self.line_break(from) {
+            // Only the byte at the fields' end was passed.
+            self.synced = if from == at { at + 1 } else { usize::MAX };
             return Ok((self.default_time, next));
         }
         if from == at {
             return Err((at, Fault::AfterField));
         }
-        let rest = &self.input[from..];
-        let signed = usize::from(rest.first() == Some(&b'-'));
-        let digits = rest[signed..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        let end = from + signed + digits;
-        let ends = self
-            .byte(end)
-            .is_none_or(|byte| is_space(byte) || matches!(byte, b'\n' | b'\r'));
-        if !ends {
-            return Err((from, Fault::Timestamp));
-        }
-        let written = number::timestamp(&self.input[from..end]).map_err(|fault| (from, fault))?;
+        let end = self.scanner.next();
+        let written = number::timestamp(self.input, from, end).map_err(|fault| (from, fault))?;
         let nanos = written
             .checked_mul(self.unit.nanos())
             .ok_or((from, Fault::TimestampRange))?;
-        let after = self.skip_spaces(end);
+        let after = self.past_spaces(end);
         let next = self
             .line_break(after)
             .ok_or((after, Fault::AfterTimestamp))?;
+        self.synced = if after == end { end + 1 } else { usize::MAX };
         Ok((Timestamp::from_nanos(nanos).nanos(), next))
     }
 }

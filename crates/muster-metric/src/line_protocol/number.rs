@@ -3,22 +3,31 @@
 use super::Fault;
 use crate::value::Slot;
 
-/// Powers of ten that a float holds exactly.
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
+/// Powers of ten. The whole table is exact as integers and, being below 10^23, as floats.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// The largest integer up to which a float holds each one exactly.
 const EXACT: u64 = 1 << 53;
 
-/// A field value that is not a string: `12i`, `12u`, `1.5e3`, `true`.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// The field value in `input[from..end]`, which is not a string: `12i`, `12u`, `1.5e3`, `true`.
 #[inline]
-pub(super) fn field(token: &[u8]) -> Result<Slot, Fault> {
+pub(super) fn field(input: &[u8], from: usize, end: usize) -> Result<Slot, Fault> {
+    let token = &input[from..end];
     match token {
-        [number @ .., b'i'] => int(number).map(Slot::Int),
-        [number @ .., b'u'] => uint(number).map(Slot::Uint),
-        [.., b'0'..=b'9' | b'.'] => float(token).map(Slot::Float),
+        [.., b'i'] => int(input, from, end - 1).map(Slot::Int),
+        [.., b'0'..=b'9' | b'.'] => float(input, from, end).map(Slot::Float),
+        [.., b'u'] => uint(input, from, end - 1).map(Slot::Uint),
         b"t" | b"T" | b"true" | b"True" | b"TRUE" => Ok(Slot::Bool(true)),
         b"f" | b"F" | b"false" | b"False" | b"FALSE" => Ok(Slot::Bool(false)),
         [] => Err(Fault::FieldValue),
@@ -26,31 +35,50 @@ pub(super) fn field(token: &[u8]) -> Result<Slot, Fault> {
     }
 }
 
-/// Digits as a number; `None` if there is another byte among them or nothing at all.
-/// `Err` if the number has more than 64 bits.
+/// The timestamp in `input[from..end]` as it is written: 1 to 19 digits after an optional sign.
 #[inline]
-fn digits(bytes: &[u8]) -> Option<Result<u64, Fault>> {
-    if bytes.is_empty() {
-        return None;
+pub(super) fn timestamp(input: &[u8], from: usize, end: usize) -> Result<i64, Fault> {
+    let negative = input.get(from) == Some(&b'-');
+    let from = from + usize::from(negative);
+    if from >= end || end - from > 19 {
+        return Err(Fault::Timestamp);
     }
-    let (mut number, mut wrong) = (0_u64, false);
-    for &byte in bytes {
-        let digit = byte.wrapping_sub(b'0');
-        wrong |= digit > 9;
-        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-    }
-    if wrong {
-        return None;
-    }
-    Some(if bytes.len() < 20 {
-        Ok(number)
+    let number = digits(input, from, end).ok_or(Fault::Timestamp)?;
+    signed(number, negative).ok_or(Fault::TimestampRange)
+}
+
+#[inline]
+fn int(input: &[u8], from: usize, end: usize) -> Result<i64, Fault> {
+    let negative = input.get(from) == Some(&b'-');
+    let number = uint(input, from + usize::from(negative), end)?;
+    signed(number, negative).ok_or(Fault::IntegerRange)
+}
+
+#[inline]
+fn signed(number: u64, negative: bool) -> Option<i64> {
+    if negative {
+        0_i64.checked_sub_unsigned(number)
     } else {
-        long(bytes)
-    })
+        i64::try_from(number).ok()
+    }
+}
+
+#[inline]
+fn uint(input: &[u8], from: usize, end: usize) -> Result<u64, Fault> {
+    if from >= end {
+        return Err(Fault::NotANumber);
+    }
+    if end - from > 19 {
+        return long(&input[from..end]);
+    }
+    digits(input, from, end).ok_or(Fault::NotANumber)
 }
 
 #[cold]
 fn long(bytes: &[u8]) -> Result<u64, Fault> {
+    if !bytes.iter().all(u8::is_ascii_digit) {
+        return Err(Fault::NotANumber);
+    }
     bytes
         .iter()
         .try_fold(0_u64, |n, b| {
@@ -59,78 +87,123 @@ fn long(bytes: &[u8]) -> Result<u64, Fault> {
         .ok_or(Fault::IntegerRange)
 }
 
-#[inline]
-fn sign(bytes: &[u8]) -> (bool, &[u8]) {
-    match bytes {
-        [b'-', rest @ ..] => (true, rest),
-        _ => (false, bytes),
+/// The number in `input[from..end]`, at most 19 digits; `None` if another byte is among them.
+/// Nothing at all counts as 0.
+#[inline(always)]
+fn digits(input: &[u8], from: usize, end: usize) -> Option<u64> {
+    if end - from <= 8 {
+        eight(input, from, end)
+    } else {
+        many(input, from, end)
     }
 }
 
-#[inline]
-fn int(bytes: &[u8]) -> Result<i64, Fault> {
-    let (negative, bytes) = sign(bytes);
-    let number = digits(bytes).ok_or(Fault::NotANumber)??;
-    let number = if negative {
-        0_i64.checked_sub_unsigned(number)
+/// The number in `input[from..end]`, 9 to 19 digits.
+#[inline(never)]
+fn many(input: &[u8], from: usize, end: usize) -> Option<u64> {
+    let low = eight(input, from, end)?;
+    let middle = eight(input, from, end - 8)?;
+    let high = if end - from <= 16 {
+        0
     } else {
-        number.try_into().ok()
+        eight(input, from, end - 16)?
     };
-    number.ok_or(Fault::IntegerRange)
+    Some((high * 100_000_000 + middle) * 100_000_000 + low)
 }
 
-#[inline]
-fn uint(bytes: &[u8]) -> Result<u64, Fault> {
-    digits(bytes).ok_or(Fault::NotANumber)?
-}
-
-/// A timestamp as it is written: 1 to 19 digits after an optional sign.
-#[inline]
-pub(super) fn timestamp(bytes: &[u8]) -> Result<i64, Fault> {
-    let (negative, bytes) = sign(bytes);
-    if bytes.len() > 19 {
-        return Err(Fault::Timestamp);
+/// The number in the last eight bytes of `input[from..end]`, or in all if there are fewer. The
+/// digits are checked and joined all at once: neighbours to pairs, pairs to fours, fours to the
+/// number.
+#[inline(always)]
+fn eight(input: &[u8], from: usize, end: usize) -> Option<u64> {
+    if from == end {
+        return Some(0);
     }
-    let number = digits(bytes)
-        .ok_or(Fault::Timestamp)?
-        .map_err(|_| Fault::TimestampRange)?;
-    let number = if negative {
-        0_i64.checked_sub_unsigned(number)
-    } else {
-        number.try_into().ok()
+    let word = match input[..end].last_chunk::<8>() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => from_start(input, end),
     };
-    number.ok_or(Fault::TimestampRange)
+    // One digit in each byte, the first one lowest; what lies before the number becomes zeros.
+    let before = 64 - 8 * (end - from).min(8);
+    let digits = (word ^ (ONES * u64::from(b'0'))) & (u64::MAX << before);
+    if (digits | digits.wrapping_add(ONES * 0x76)) & HIGHS != 0 {
+        return None;
+    }
+    const EVEN: u64 = 0x0000_00ff_0000_00ff;
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let high = (pairs & EVEN).wrapping_mul(100 + (1_000_000 << 32));
+    let low = ((pairs >> 16) & EVEN).wrapping_mul(1 + (10_000 << 32));
+    Some(high.wrapping_add(low) >> 32)
+}
+
+/// The bytes up to `end`, fewer than eight, as the upper ones of a word.
+#[cold]
+fn from_start(input: &[u8], end: usize) -> u64 {
+    let bytes = input[..end].iter();
+    bytes.fold(0_u64, |word, &byte| (word >> 8) | (u64::from(byte) << 56))
 }
 
 /// `-?(digits[.digits] | .digits)` with an optional exponent. What has few digits is computed
-/// exactly at once, the rest goes to the standard library.
+/// at once, the rest goes to the standard library.
 #[inline]
-fn float(token: &[u8]) -> Result<f64, Fault> {
-    let (negative, bytes) = sign(token);
-    let (mut mantissa, mut seen, mut fraction, mut point) = (0_u64, 0_usize, 0_usize, false);
-    for &byte in bytes {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-            seen += 1;
-            fraction += usize::from(point);
-        } else if byte == b'.' && !point {
-            point = true;
-        } else {
-            return slow(token);
-        }
+fn float(input: &[u8], from: usize, end: usize) -> Result<f64, Fault> {
+    let negative = input[from] == b'-';
+    let first = from + usize::from(negative);
+    let (whole, fraction) = match point(input, first, end) {
+        Some(point) => (point, point + 1),
+        None => (end, end),
+    };
+    let places = end - fraction;
+    let count = whole - first + places;
+    if !(1..=19).contains(&count) {
+        return slow(&input[from..end]);
     }
-    if seen == 0 {
-        return Err(Fault::NotANumber);
-    }
+    let (Some(high), Some(low)) = (digits(input, first, whole), digits(input, fraction, end))
+    else {
+        return slow(&input[from..end]);
+    };
+    let mantissa = high * POWERS[places] + low;
     // An exact integer over an exact power of ten is rounded once, so correctly.
-    if seen <= 19 && mantissa <= EXACT && fraction < POWERS.len() {
-        let number = mantissa as f64 / POWERS[fraction];
-        return Ok(if negative { -number } else { number });
-    }
-    slow(token)
+    let number = if mantissa <= EXACT {
+        mantissa as f64 / POWERS[places] as f64
+    } else {
+        divide(mantissa, POWERS[places])
+    };
+    Ok(if negative { -number } else { number })
 }
 
+/// Where the first point in `input[from..end]` is.
+#[inline]
+fn point(input: &[u8], from: usize, end: usize) -> Option<usize> {
+    let mut at = from;
+    if let Some(bytes) = input[from..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*bytes) ^ (ONES * u64::from(b'.'));
+        // The lowest top bit that is set marks the first zero byte.
+        let zeros = word.wrapping_sub(ONES) & !word & HIGHS;
+        at += zeros.trailing_zeros() as usize / 8;
+        if at >= end {
+            return None;
+        }
+    }
+    let rest = input[at..end].iter().position(|&byte| byte == b'.');
+    rest.map(|len| at + len)
+}
+
+/// The float nearest to `number / by`, the even one of two. Both are at least 1.
+#[inline]
+fn divide(number: u64, by: u64) -> f64 {
+    // With both top bits set, the quotient of number * 2^63 and by has 63 or 64 bits.
+    let (up, by_up) = (number.leading_zeros(), by.leading_zeros());
+    let (number, by) = (u128::from(number << up) << 63, u128::from(by << by_up));
+    let (quotient, rest) = ((number / by) as u64, number % by);
+    // The lowest bit stands for all that was cut off: the conversion rounds as it must.
+    let rounded = (quotient | u64::from(rest != 0)) as f64;
+    let exponent = by_up as i32 - up as i32 - 63;
+    rounded * f64::from_bits(((1023 + exponent) as u64) << 52)
+}
+
+#[cold]
+#[inline(never)]
 fn slow(token: &[u8]) -> Result<f64, Fault> {
     // The standard library also knows a plus sign and names of infinities: those are no line
     // protocol.
@@ -152,7 +225,14 @@ mod tests {
     use super::*;
 
     fn check(token: &str, want: &str) {
-        let got = match field(token.as_bytes()) {
+        // Among other bytes, and alone.
+        let within = format!("some=9{token}9,text=1");
+        let among = field(within.as_bytes(), 6, 6 + token.len());
+        assert_eq!(
+            format!("{among:?}"),
+            format!("{:?}", field(token.as_bytes(), 0, token.len()))
+        );
+        let got = match among {
             Ok(slot) => format!("{slot:?}"),
             Err(fault) => format!("{fault:?}"),
         };
@@ -206,7 +286,9 @@ mod tests {
 
     #[test]
     fn timestamps() {
-        let check = |text: &str, want| assert_eq!(timestamp(text.as_bytes()), want, "{text}");
+        let check = |text: &str, want| {
+            assert_eq!(timestamp(text.as_bytes(), 0, text.len()), want, "{text}");
+        };
         check("0", Ok(0));
         check("-1", Ok(-1));
         check("9223372036854775807", Ok(i64::MAX));
@@ -216,5 +298,29 @@ mod tests {
         check("1.5", Err(Fault::Timestamp));
         check("", Err(Fault::Timestamp));
         check("-", Err(Fault::Timestamp));
+    }
+
+    #[test]
+    fn floats_are_the_nearest_ones() {
+        let mut bits = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..100_000 {
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963);
+            let digits = (bits >> (bits % 50)).to_string();
+            let at = (bits >> 32) as usize % (digits.len() + 1);
+            let token = format!("{}.{}", &digits[..at], &digits[at..]);
+            let got = float(token.as_bytes(), 0, token.len());
+            assert_eq!(got, Ok(token.parse().unwrap()), "{token}");
+        }
+        // Halfway between two floats, just below and just above.
+        for token in [
+            "9007199254740993.0",
+            "9007199254740992.999",
+            "9007199254740993.001",
+        ] {
+            let got = float(token.as_bytes(), 0, token.len());
+            assert_eq!(got, Ok(token.parse().unwrap()), "{token}");
+        }
     }
 }

@@ -95,6 +95,7 @@ impl Parser {
             max_line_bytes: self.max_line_bytes,
             default_time: self.default_time.map_or(Timestamp::NONE, floor),
             scanner: Scanner::new(input),
+            synced: 0,
         };
         let mut run = Run {
             reader,

@@ -1,59 +1,71 @@
 //! Finding the bytes that structure a line.
 
-/// Finds structural bytes: comma, equals sign, backslash, space and all control characters.
+/// Finds structural bytes, one after the other: comma, equals sign, backslash, space and all
+/// control characters.
 ///
 /// The input is classified in blocks of 64 bytes into a bit mask, which compilers turn into
-/// vector code; a token is then found with a shift and a bit count instead of a branch for each
-/// byte. Each block is classified once as long as the calls go forward.
+/// vector code; a token's end is then found with a bit count instead of a branch for each byte.
 pub(super) struct Scanner<'a> {
     input: &'a [u8],
+    /// Where the block begins that `mask` is of.
     block: usize,
+    /// The structural bytes of the block that were not returned yet.
     mask: u64,
 }
 
 const BLOCK: usize = 64;
 
 impl<'a> Scanner<'a> {
+    /// A scanner that returns the first structural byte of `input` first.
     pub(super) fn new(input: &'a [u8]) -> Self {
         Self {
             input,
-            block: usize::MAX,
-            mask: 0,
+            block: 0,
+            mask: classify(input, 0),
         }
     }
 
-    /// The first structural byte at or after `from`; the input's length if there is none.
-    #[inline]
-    pub(super) fn next(&mut self, from: usize) -> usize {
-        let mut block = from & !(BLOCK - 1);
-        if block != self.block {
-            self.classify(block);
+    /// The next structural byte; the input's length, again and again, if there is none left.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> usize {
+        if self.mask == 0 {
+            self.advance();
         }
-        let mut mask = self.mask & (u64::MAX << (from % BLOCK));
-        while mask == 0 {
-            block += BLOCK;
-            if block >= self.input.len() {
-                return self.input.len();
-            }
-            self.classify(block);
-            mask = self.mask;
-        }
+        let at = self.block + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask.wrapping_sub(1);
         // The last block is padded with structural bytes.
-        (block + mask.trailing_zeros() as usize).min(self.input.len())
+        at.min(self.input.len())
     }
 
+    /// Makes the first structural byte at or after `from` the next one.
     #[inline]
-    fn classify(&mut self, block: usize) {
+    pub(super) fn seek(&mut self, from: usize) {
+        let block = from & !(BLOCK - 1);
         self.block = block;
-        let rest = self.input.get(block..).unwrap_or_default();
-        self.mask = match rest.first_chunk::<BLOCK>() {
-            Some(bytes) => mask_of(bytes),
-            None => {
-                let mut padded = [b'\n'; BLOCK];
-                padded[..rest.len()].copy_from_slice(rest);
-                mask_of(&padded)
-            }
-        };
+        self.mask = classify(self.input, block) & (u64::MAX << (from % BLOCK));
+    }
+
+    /// Goes to the next block in which something is left.
+    #[inline(never)]
+    fn advance(&mut self) {
+        while self.mask == 0 {
+            self.block += BLOCK;
+            self.mask = classify(self.input, self.block);
+        }
+    }
+}
+
+/// The mask of a block; bytes after the input's end count as structural.
+#[inline]
+fn classify(input: &[u8], block: usize) -> u64 {
+    let rest = input.get(block..).unwrap_or_default();
+    match rest.first_chunk::<BLOCK>() {
+        Some(bytes) => mask_of(bytes),
+        None => {
+            let mut padded = [b'\n'; BLOCK];
+            padded[..rest.len()].copy_from_slice(rest);
+            mask_of(&padded)
+        }
     }
 }
 
@@ -136,10 +148,15 @@ mod tests {
                         }
                     })
                     .collect();
+                let places = (0..len).filter(|&at| structural(input[at]));
                 let mut scanner = Scanner::new(&input);
+                for want in places.chain([len, len, len]) {
+                    assert_eq!(scanner.next(), want, "{len} {stride}");
+                }
                 for from in 0..=len {
                     let want = (from..len).find(|&at| structural(input[at])).unwrap_or(len);
-                    assert_eq!(scanner.next(from), want, "{len} {stride} {from}");
+                    scanner.seek(from);
+                    assert_eq!(scanner.next(), want, "{len} {stride} {from}");
                 }
             }
         }

@@ -1,25 +1,57 @@
 //! Writing text: what must be escaped, and how.
 
-/// Writes a measurement name. Returns false if nothing is left of it.
-#[inline]
-pub(super) fn push_name(name: &str, out: &mut Vec<u8>) -> bool {
-    push(name, false, out)
+use crate::Text;
+
+/// What is written: where `=` must be escaped, and where not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A measurement name.
+    Name,
+    /// A tag's key or value, or a field's key.
+    KeyOrValue,
 }
 
-/// Writes a tag's or field's key. Returns false if nothing is left of it.
-#[inline]
-pub(super) fn push_key(key: &str, out: &mut Vec<u8>) -> bool {
-    push(key, true, out)
+/// Tokens up to so many bytes are copied without a call.
+const SHORT: usize = 16;
+
+/// Writes the token that lies at `span` of `text`. Returns false if nothing is left of it.
+///
+/// A short token is loaded and stored whole, with what follows it in the text, and cut to its
+/// length afterwards: that takes no branch for its length.
+#[inline(always)]
+pub(super) fn push(text: &str, span: Text, kind: Kind, out: &mut Vec<u8>) -> bool {
+    let (from, len) = (span.start as usize, span.len as usize);
+    let bytes = text.as_bytes().get(from..).unwrap_or_default();
+    if let (1..=SHORT, Some(token)) = (len, bytes.first_chunk::<SHORT>()) {
+        let [first, second] = *token.as_chunks::<8>().0 else {
+            return false;
+        };
+        let [low, high] = MASKS[len];
+        let found = (specials(first) & low) | (specials(second) & high);
+        if found == 0 && token[len - 1] != b'\\' {
+            let before = out.len();
+            out.extend_from_slice(token);
+            out.truncate(before + len);
+            return true;
+        }
+    }
+    push_any(&text[span.range()], kind, out)
 }
 
-/// Writes a tag's value. Returns false if nothing is left of it.
-#[inline]
-pub(super) fn push_value(value: &str, out: &mut Vec<u8>) -> bool {
-    push(value, true, out)
-}
+/// For each length of a short token, which bytes of it and of what follows belong to it.
+const MASKS: [[u64; 2]; SHORT + 1] = {
+    let mut masks = [[0; 2]; SHORT + 1];
+    let mut len = 1;
+    while len <= SHORT {
+        let bits = u128::MAX >> (128 - 8 * len);
+        masks[len] = [bits as u64, (bits >> 64) as u64];
+        len += 1;
+    }
+    masks
+};
 
-#[inline]
-fn push(text: &str, equals: bool, out: &mut Vec<u8>) -> bool {
+#[inline(never)]
+fn push_any(text: &str, kind: Kind, out: &mut Vec<u8>) -> bool {
     let bytes = text.as_bytes();
     let Some(&last) = bytes.last() else {
         return false;
@@ -28,11 +60,11 @@ fn push(text: &str, equals: bool, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(bytes);
         return true;
     }
-    push_escaped(text, equals, out)
+    push_escaped(text, kind, out)
 }
 
 #[cold]
-fn push_escaped(text: &str, equals: bool, out: &mut Vec<u8>) -> bool {
+fn push_escaped(text: &str, kind: Kind, out: &mut Vec<u8>) -> bool {
     let text = text.trim_end_matches('\\');
     for &byte in text.as_bytes() {
         let escaped = match byte {
@@ -41,7 +73,7 @@ fn push_escaped(text: &str, equals: bool, out: &mut Vec<u8>) -> bool {
             0x0c => b'f',
             b'\r' => b'r',
             b',' | b' ' => byte,
-            b'=' if equals => byte,
+            b'=' if kind == Kind::KeyOrValue => byte,
             _ => {
                 out.push(byte);
                 continue;
@@ -74,28 +106,22 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     // Eight bytes at a time; the last eight overlap with those before.
-    if let (words, Some(last)) = (bytes.as_chunks::<8>().0, bytes.last_chunk::<8>()) {
-        let found = words
+    match bytes.last_chunk::<8>() {
+        Some(last) => {
+            let words = bytes.as_chunks::<8>().0.iter().chain([last]);
+            words.fold(0, |found, word| found | specials(*word)) == 0
+        }
+        None => !bytes
             .iter()
-            .chain([last])
-            .fold(0, |found, word| found | specials(*word));
-        return found == 0;
+            .any(|&byte| byte <= b' ' || matches!(byte, b',' | b'=')),
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        let mut word = [0; 8];
-        word[..4].copy_from_slice(first);
-        word[4..].copy_from_slice(last);
-        return specials(word) == 0;
-    }
-    !bytes
-        .iter()
-        .any(|&byte| byte <= b' ' || matches!(byte, b',' | b'='))
 }
 
-/// Not zero if one of eight bytes is a comma, a `=`, a space or a control character.
+/// Not zero if one of eight bytes is a comma, a `=`, a space or a control character. The first
+/// of them has its top bit set, and only bytes after it may have theirs for nothing.
 #[inline]
 fn specials(word: [u8; 8]) -> u64 {
-    let word = u64::from_ne_bytes(word);
+    let word = u64::from_le_bytes(word);
     // Subtracting borrows into a byte's top bit if the byte is below the bound; borrows into
     // higher bytes happen only where a lower byte was found.
     let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHS;
@@ -123,18 +149,39 @@ mod tests {
         }
     }
 
+    fn written(text: &str, kind: Kind) -> String {
+        let mut out = Vec::new();
+        let some = push_any(text, kind, &mut out);
+        // Between other text, at its end, and as the whole.
+        for (before, after) in [("a,b", "c,d=e and more"), ("=", ""), ("", "")] {
+            let whole = format!("{before}{text}{after}");
+            let span = Text {
+                start: before.len() as u32,
+                len: text.len() as u32,
+            };
+            let mut again = Vec::new();
+            assert_eq!(push(&whole, span, kind, &mut again), some, "{whole:?}");
+            assert_eq!(again, out, "{whole:?}");
+        }
+        assert_eq!(some, !out.is_empty());
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn escapes() {
         let check = |text: &str, name: &str, key: &str| {
-            let mut out = Vec::new();
-            assert_eq!(push_name(text, &mut out), !name.is_empty(), "{text:?}");
-            assert_eq!(String::from_utf8_lossy(&out), name, "{text:?}");
-            out.clear();
-            assert_eq!(push_key(text, &mut out), !key.is_empty(), "{text:?}");
-            assert_eq!(String::from_utf8_lossy(&out), key, "{text:?}");
+            assert_eq!(written(text, Kind::Name), name, "{text:?}");
+            assert_eq!(written(text, Kind::KeyOrValue), key, "{text:?}");
         };
         check("", "", "");
         check("plain", "plain", "plain");
+        check("exactly_16_bytes", "exactly_16_bytes", "exactly_16_bytes");
+        check(
+            "a_little_longer_one",
+            "a_little_longer_one",
+            "a_little_longer_one",
+        );
+        check("größe", "größe", "größe");
         check("a b,c=d", r"a\ b\,c=d", r"a\ b\,c\=d");
         check("a\tb\nc\x0cd\re", r"a\tb\nc\fd\re", r"a\tb\nc\fd\re");
         check(r"C:\dir\", r"C:\dir", r"C:\dir");

@@ -1,7 +1,9 @@
 //! The serializer: metrics as lines.
 
-use super::text::{push_key, push_name, push_string, push_value};
-use crate::{Metric, Precision, Value};
+use super::text::{Kind, push, push_string};
+use crate::batch::{Batch, Field, Tag};
+use crate::value::Slot;
+use crate::{Metric, Precision};
 
 /// Writes metrics as line protocol, with Telegraf's byte rules:
 /// - Spaces and commas are escaped in names, also `=` in tag keys, tag values and field keys;
@@ -102,32 +104,35 @@ impl Writer {
     }
 
     fn line(&self, metric: Metric<'_>, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+        let (batch, row) = metric.parts();
         let start = out.len();
-        if !push_name(metric.name(), out) {
+        if !push(&batch.text, row.name, Kind::Name, out) {
             return Err(Unwritable::NoName);
         }
-        for (key, value) in metric.tags() {
-            push_tag(key, value, out);
+        for tag in &batch.tags[row.tags.range()] {
+            push_tag(batch, tag, out);
         }
         out.push(b' ');
         let header = start..out.len();
         let time = Footer::of(self, metric);
         let mut line = Line {
             writer: self,
+            batch,
             header,
             time,
             start,
             fields: 0,
         };
+        let fields = &batch.fields[row.fields.range()];
         if self.sort_fields {
-            let mut fields: Vec<_> = metric.fields().collect();
-            fields.sort_unstable_by_key(|field| field.0);
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|field| batch.resolve(field.key));
             fields
                 .into_iter()
-                .try_for_each(|(key, value)| line.field(key, value, out))?;
+                .try_for_each(|field| line.field(field, out))?;
         } else {
-            for (key, value) in metric.fields() {
-                line.field(key, value, out)?;
+            for field in fields {
+                line.field(field, out)?;
             }
         }
         if line.fields == 0 {
@@ -136,22 +141,12 @@ impl Writer {
         line.time.push(out);
         Ok(())
     }
-
-    /// The value as the options want it; `None` if it cannot be written.
-    fn allowed<'v>(&self, value: Value<'v>) -> Option<Value<'v>> {
-        match value {
-            Value::Float(v) if !v.is_finite() => None,
-            Value::Uint(v) if !self.uint_support => {
-                Some(Value::Int(i64::try_from(v).unwrap_or(i64::MAX)))
-            }
-            value => Some(value),
-        }
-    }
 }
 
 /// The line that is being written.
 struct Line<'a> {
     writer: &'a Writer,
+    batch: &'a Batch,
     /// Where the name and tags lie in the output.
     header: std::ops::Range<usize>,
     time: Footer,
@@ -162,36 +157,43 @@ struct Line<'a> {
 
 impl Line<'_> {
     #[inline]
-    fn field(&mut self, key: &str, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Unwritable> {
-        let Some(value) = self.writer.allowed(value) else {
+    fn field(&mut self, field: &Field, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+        if matches!(field.value, Slot::Float(value) if !value.is_finite()) {
             return Ok(());
-        };
+        }
         let before = out.len();
         if self.fields > 0 {
             out.push(b',');
         }
-        if !push_key(key, out) {
+        if !push(&self.batch.text, field.key, Kind::KeyOrValue, out) {
             out.truncate(before);
             return Ok(());
         }
         out.push(b'=');
-        push_field_value(value, out);
+        self.value(field.value, out);
         self.fields += 1;
         let limit = self.writer.max_line_bytes;
         if limit > 0 && out.len() - self.start + self.time.len() > limit {
-            self.split(before, (key, value), out)?;
+            self.split(before, field, out)?;
         }
         Ok(())
     }
 
+    #[inline]
+    fn value(&self, value: Slot, out: &mut Vec<u8>) {
+        match value {
+            Slot::Float(value) => super::float::push(value, out),
+            Slot::Int(value) => push_int(value, out),
+            Slot::Uint(value) if self.writer.uint_support => push_uint(value, out),
+            Slot::Uint(value) => push_int(i64::try_from(value).unwrap_or(i64::MAX), out),
+            Slot::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+            Slot::Text(value) => push_string(self.batch.resolve(value), out),
+        }
+    }
+
     /// Moves the field that was written from `before` on to a line of its own.
     #[cold]
-    fn split(
-        &mut self,
-        before: usize,
-        (key, value): (&str, Value<'_>),
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unwritable> {
+    fn split(&mut self, before: usize, field: &Field, out: &mut Vec<u8>) -> Result<(), Unwritable> {
         let limit = self.writer.max_line_bytes;
         if self.fields == 1 {
             return Err(Unwritable::TooLong { limit });
@@ -201,7 +203,7 @@ impl Line<'_> {
         self.start = out.len();
         out.extend_from_within(self.header.clone());
         self.fields = 0;
-        self.field(key, value, out)
+        self.field(field, out)
     }
 }
 
@@ -233,31 +235,24 @@ impl Footer {
 }
 
 #[inline]
-fn push_tag(key: &str, value: &str, out: &mut Vec<u8>) {
+fn push_tag(batch: &Batch, tag: &Tag, out: &mut Vec<u8>) {
     let before = out.len();
     out.push(b',');
-    let written = push_key(key, out) && {
+    let written = push(&batch.text, tag.key, Kind::KeyOrValue, out) && {
         out.push(b'=');
-        push_value(value, out)
+        push(&batch.text, tag.value, Kind::KeyOrValue, out)
     };
     if !written {
         out.truncate(before);
     }
 }
 
-#[inline]
-fn push_field_value(value: Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Float(v) => super::float::push(v, out),
-        Value::Int(v) => {
-            out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes());
-            out.push(b'i');
-        }
-        Value::Uint(v) => {
-            out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes());
-            out.push(b'u');
-        }
-        Value::Bool(v) => out.extend_from_slice(if v { b"true" } else { b"false" }),
-        Value::Text(v) => push_string(v, out),
-    }
+fn push_int(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    out.push(b'i');
+}
+
+fn push_uint(value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    out.push(b'u');
 }
