@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 use muster_metric::line_protocol::{Parser, Writer};
 use muster_metric::{Batch, workload};
 
+/// The product's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LINES: usize = 2_000;
 const ROUNDS: usize = 200;
 

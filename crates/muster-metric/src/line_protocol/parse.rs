@@ -103,6 +103,8 @@ impl Parser {
             utf8,
             report: Report::default(),
             counted: (0, 1),
+            before,
+            sampled: before.rows + SAMPLE,
         };
         match run.lines() {
             Ok(()) => {
@@ -176,7 +178,16 @@ struct Run<'a> {
     report: Report,
     /// A line's start and its number, up to which newlines are counted.
     counted: (usize, u64),
+    before: Mark,
+    /// With so many rows the batch's vectors are made as large as the input lets expect.
+    sampled: usize,
 }
+
+/// How many metrics are read before it is guessed how many will come.
+const SAMPLE: usize = 8;
+
+/// For so many bytes of input at most room is made beforehand.
+const MAX_FORESEEN: usize = 1 << 20;
 
 impl Run<'_> {
     fn lines(&mut self) -> Result<(), Box<Problem>> {
@@ -202,10 +213,31 @@ impl Run<'_> {
                         Err(bad) => self.bad(start, bad, before)?,
                     };
                     start = at;
+                    if self.reader.batch.rows.len() == self.sampled {
+                        self.reserve(at);
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Makes room for the metrics of the rest of the input, if they are like those up to `at`.
+    #[cold]
+    fn reserve(&mut self, at: usize) {
+        let batch = &mut *self.reader.batch;
+        let rest = (self.reader.input.len() - at).min(MAX_FORESEEN);
+        // A little more than as many again for each byte as there were so far.
+        let more = |count: usize| count.saturating_mul(rest) / at * 17 / 16 + 1;
+        batch
+            .tags
+            .reserve(more(batch.tags.len() - self.before.tags));
+        batch
+            .fields
+            .reserve(more(batch.fields.len() - self.before.fields));
+        batch
+            .rows
+            .reserve(more(batch.rows.len() - self.before.rows));
     }
 
     /// Takes the line that was just read back if it is not UTF-8.
