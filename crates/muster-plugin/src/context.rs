@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_metric::{Batch, Timestamp};
-use muster_tasks::{BlockingCtx, Ctx, Group, Outcome};
+use muster_tasks::{BlockingCtx, Ctx, Group};
 use parking_lot::Mutex;
 
 use crate::{ComponentId, PluginError, Resources};
@@ -13,25 +13,51 @@ use crate::{ComponentId, PluginError, Resources};
 /// So many problems of one gather are kept; further ones are counted.
 const MOST_REPORTS: usize = 20;
 
+/// The agent's numbers about itself, for the input `internal`.
+pub trait Telemetry: Send + Sync {
+    /// Appends the present numbers as metrics. With `per_instance` each component counts for
+    /// itself; otherwise those of the same plugin and alias are added up.
+    fn collect(&self, per_instance: bool, batch: &mut Batch);
+}
+
 /// What [`start`](crate::Input::start) is given.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StartContext {
     id: ComponentId,
     group: Group,
     resources: Resources,
     interval: Duration,
+    telemetry: Option<Arc<dyn Telemetry>>,
+}
+
+impl std::fmt::Debug for StartContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartContext").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl StartContext {
     /// The context of a component that starts. `group` is owned by the prepared component and
     /// stopped with it.
     pub fn new(id: ComponentId, group: Group, resources: Resources, interval: Duration) -> Self {
-        Self { id, group, resources, interval }
+        Self { id, group, resources, interval, telemetry: None }
+    }
+
+    /// The same with the agent's numbers about itself.
+    #[must_use]
+    pub fn with_telemetry(mut self, telemetry: Arc<dyn Telemetry>) -> Self {
+        self.telemetry = Some(telemetry);
+        self
     }
 
     /// The component.
     pub fn id(&self) -> &ComponentId {
         &self.id
+    }
+
+    /// The agent's numbers about itself, where there are any.
+    pub fn telemetry(&self) -> Option<Arc<dyn Telemetry>> {
+        self.telemetry.clone()
     }
 
     /// The component's group. It lives as long as the component.
@@ -135,10 +161,7 @@ impl GatherContext {
         let failed = || PluginError::new(format!("run {name} on a thread"));
         let handle = self.group.spawn_blocking(name, move |cx| work(&cx));
         let handle = handle.map_err(|refused| failed().because(refused.to_string()))?;
-        match handle.join().await {
-            Outcome::Done(value) => Ok(value),
-            other => Err(failed().because(other.to_string())),
-        }
+        handle.join().await.into_result().map_err(|why| failed().because(why))
     }
 }
 

@@ -39,6 +39,8 @@
 
 mod aggregator;
 mod build;
+#[cfg(feature = "compliance")]
+pub mod compliance;
 mod context;
 mod error;
 mod id;
@@ -50,7 +52,9 @@ mod resources;
 
 pub use aggregator::Aggregator;
 pub use build::{Build, BuildContext, Built, FormatUse, PluginRow};
-pub use context::{Emit, GatherContext, OutputContext, ServiceContext, StartContext};
+pub use context::{
+    Emit, GatherContext, OutputContext, ServiceContext, StartContext, Telemetry,
+};
 pub use error::{PluginError, WriteError};
 pub use id::{ComponentId, Kind};
 pub use input::{Input, ServiceInput};
