@@ -1,1 +1,94 @@
 //! Inputs that read this host: cpu, mem, disk and their kin.
+//!
+//! Everything here is read from `/proc`, `/sys` and a few files of `/etc` and `/run`; where these
+//! are is decided in [`Roots`]. Each plugin is one file with its name: the thin part that reads,
+//! beside pure functions that parse and compute. Names, types and units of what they report are
+//! those that Telegraf's inputs of the same names have on Linux.
+
+mod cpu;
+mod disk;
+mod diskio;
+mod files;
+mod globs;
+mod kernel;
+mod mem;
+mod meminfo;
+mod net;
+mod processes;
+mod roots;
+mod swap;
+mod system;
+#[cfg(test)]
+mod testing;
+
+use muster_options::Options;
+use muster_plugin::{Build, FormatUse, PluginRow};
+
+pub use roots::Roots;
+
+/// The plugins of this crate.
+pub const PLUGINS: &[PluginRow] = &[
+    PluginRow {
+        name: "cpu",
+        summary: "how busy the processors are, and with what",
+        options: cpu::Cpu::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| cpu::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "disk",
+        summary: "space and inodes of the mounted file systems",
+        options: disk::Disk::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| disk::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "diskio",
+        summary: "reads and writes of block devices and the time they take",
+        options: diskio::Diskio::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| diskio::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "kernel",
+        summary: "counters of the kernel: interrupts, context switches, forks, entropy",
+        options: kernel::Kernel::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| kernel::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "mem",
+        summary: "what the memory is used for",
+        options: mem::Mem::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| mem::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "net",
+        summary: "traffic of the network interfaces, and counters of the protocols",
+        options: net::Net::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| net::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "processes",
+        summary: "how many processes there are in each state",
+        options: processes::Processes::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| processes::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "swap",
+        summary: "how much swap is used, and traffic to and from it",
+        options: swap::Swap::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| swap::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "system",
+        summary: "load, uptime, users, and what system this is",
+        options: system::System::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| system::build(cx.options(), Roots::from_env())),
+    },
+];
