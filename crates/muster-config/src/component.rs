@@ -1,15 +1,31 @@
 //! From a definition to a component that can be started.
 
+mod redact;
+mod resolve;
+mod split;
+
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use muster_options::OptionError;
+use muster_options::{OptionError, Options, parse_duration};
 use muster_plugin::{
-    Aggregator, ComponentId, Input, Output, Processor, Registry, ServiceInput, StatefulProcessor,
+    Aggregator, Build, BuildContext, ComponentId, Input, Kind, Output, PluginRow, Processor,
+    Registry, ServiceInput, StatefulProcessor,
 };
+use toml::{Table, Value};
 
-use crate::settings::{Settings, Tags};
-use crate::{AgentSettings, Definition, Environment};
+use crate::settings::{
+    AggregatorOptions, FilterOptions, InputFacts, InputOptions, OutputOptions, ProcessorOptions,
+    Settings, Tags,
+};
+use crate::{
+    AgentSettings, AggregatorSettings, Definition, Environment, Filter, InputSettings,
+    OutputSettings, ProcessorSettings, StartupErrorBehavior, mask,
+};
+use split::Split;
+
+pub(crate) use resolve::table as resolve_table;
 
 /// A component, checked and built, not started.
 #[derive(Debug)]
@@ -65,6 +81,141 @@ pub fn prepare(
     registry: &Registry,
     env: &dyn Environment,
 ) -> Result<Component, Vec<OptionError>> {
-    let _ = (definition, agent, global_tags, registry, env);
-    Err(vec![OptionError::new("", "not yet")])
+    check(definition, agent, global_tags, registry, env).result
+}
+
+/// What came of preparing a component, and what to tell about it in any case.
+pub(crate) struct Checked {
+    pub(crate) result: Result<Component, Vec<OptionError>>,
+    pub(crate) warnings: Vec<OptionError>,
+}
+
+pub(crate) fn check(
+    definition: &Definition,
+    agent: &AgentSettings,
+    global_tags: &Arc<Tags>,
+    registry: &Registry,
+    env: &dyn Environment,
+) -> Checked {
+    let kind = definition.id.kind;
+    let Some(row) = registry.find(kind, &definition.plugin) else {
+        let error = OptionError::new("", format!("unknown {kind} plugin `{}`", definition.plugin));
+        let error = match registry.suggest(kind, &definition.plugin) {
+            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+            None => error,
+        };
+        return Checked { result: Err(vec![error]), warnings: Vec::new() };
+    };
+    let mut errors = Vec::new();
+    let resolved = resolve::table(&definition.options, env, &mut errors);
+    let Split { common, filter, plugin, warnings } = Split::new(row, &resolved);
+    let own_timeout = own_timeout(row, &plugin);
+    let filter = take(FilterOptions::parse(&filter).and_then(|o| Filter::new(&o)), &mut errors);
+    let facts = Facts { agent, global_tags, filter, own_timeout, position: definition.position };
+    let settings = facts.settings(row, &common, &mut errors);
+    let built = BuildContext::new(row, &plugin).and_then(|cx| build(&row.build, &cx));
+    let built = take_or_none(built, &mut errors);
+    let result = match (settings, built) {
+        (Some(settings), Some(built)) if errors.is_empty() => {
+            Ok(Component { id: definition.id.clone(), plugin: row.name, settings, built })
+        }
+        _ => {
+            let docs = mask::documented(registry, kind, &definition.plugin);
+            errors.iter_mut().for_each(|error| suggest_common(error, kind));
+            redact::redact(&mut errors, &resolved, &docs);
+            Err(errors)
+        }
+    };
+    Checked { result, warnings }
+}
+
+/// What settings are made from, beside the options.
+struct Facts<'a> {
+    agent: &'a AgentSettings,
+    global_tags: &'a Arc<Tags>,
+    filter: Filter,
+    own_timeout: Option<Duration>,
+    position: u64,
+}
+
+impl Facts<'_> {
+    fn settings(
+        self,
+        row: &PluginRow,
+        common: &Table,
+        errors: &mut Vec<OptionError>,
+    ) -> Option<Settings> {
+        let Self { agent, global_tags, filter, own_timeout, position } = self;
+        match row.kind() {
+            Kind::Input => {
+                let service = matches!(row.build, Build::Service(_));
+                let facts = InputFacts { global_tags, filter, service, own_timeout };
+                let options = take_or_none(InputOptions::parse(common), errors)?;
+                Some(Settings::Input(InputSettings::new(options, agent, facts)))
+            }
+            Kind::Processor => {
+                let options = take_or_none(ProcessorOptions::parse(common), errors)?;
+                Some(Settings::Processor(ProcessorSettings::new(options, position, filter)))
+            }
+            Kind::Aggregator => {
+                let options = take_or_none(AggregatorOptions::parse(common), errors)?;
+                if options.period.is_zero() {
+                    errors.push(OptionError::new("period", "a window must be longer than 0"));
+                }
+                Some(Settings::Aggregator(AggregatorSettings::new(options, agent, filter)))
+            }
+            Kind::Output => {
+                let options = take_or_none(OutputOptions::parse(common), errors)?;
+                if options.startup_error_behavior == StartupErrorBehavior::Probe {
+                    let error = OptionError::new("startup_error_behavior", "only inputs can probe");
+                    errors.push(error.with_hint("possible are error, retry, ignore"));
+                }
+                Some(Settings::Output(OutputSettings::new(options, agent, filter, own_timeout)))
+            }
+        }
+    }
+}
+
+fn take_or_none<T>(
+    result: Result<T, Vec<OptionError>>,
+    errors: &mut Vec<OptionError>,
+) -> Option<T> {
+    result.map_err(|more| errors.extend(more)).ok()
+}
+
+fn take<T: Default>(result: Result<T, Vec<OptionError>>, errors: &mut Vec<OptionError>) -> T {
+    take_or_none(result, errors).unwrap_or_default()
+}
+
+fn build(build: &Build, cx: &BuildContext) -> Result<BuiltPlugin, Vec<OptionError>> {
+    match build {
+        Build::Input(build) => build(cx).map(BuiltPlugin::Input),
+        Build::Service(build) => build(cx).map(BuiltPlugin::Service),
+        Build::Processor(build) => build(cx).map(BuiltPlugin::Processor),
+        Build::StatefulProcessor(build) => build(cx).map(BuiltPlugin::StatefulProcessor),
+        Build::Aggregator(build) => build(cx).map(BuiltPlugin::Aggregator),
+        Build::Output(build) => build(cx).map(BuiltPlugin::Output),
+    }
+}
+
+/// The plugin's own `timeout`, if it has such an option: as configured, else its default.
+fn own_timeout(row: &PluginRow, plugin: &Table) -> Option<Duration> {
+    let own = split::own_options(row);
+    let doc = own.iter().find(|doc| doc.name == "timeout" && doc.r#type == "duration")?;
+    let text = match plugin.get("timeout") {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => doc.default.as_deref()?.trim_matches('"').to_owned(),
+    };
+    parse_duration(&text).ok().filter(|timeout| !timeout.is_zero())
+}
+
+/// An option that the plugin does not know may be meant as one that every component has.
+fn suggest_common(error: &mut OptionError, kind: Kind) {
+    let guessed = error.hint.as_deref().is_some_and(|hint| hint.starts_with("did you mean"));
+    if error.message.starts_with("unknown option") && !guessed {
+        let common = split::common_names(kind);
+        let near = muster_options::suggest(&error.path, common.iter().copied());
+        error.hint = near.map(|n| format!("did you mean `{n}`?")).or(error.hint.take());
+    }
 }

@@ -1,17 +1,24 @@
 //! Telegraf's TOML dialect to definitions: merging, environment, identifiers, diagnostics.
 
 mod agent;
+mod comments;
 mod component;
 mod control;
 mod definition;
 mod diagnostic;
+mod document;
 mod environment;
+mod files;
 mod filter;
+mod ids;
 mod load;
 mod mask;
 mod portable;
+mod read;
+mod select;
 pub mod settings;
 mod source_text;
+mod template;
 
 pub use agent::{AgentSettings, BufferStrategy, LogFormat};
 pub use component::{BuiltPlugin, Component, prepare};
@@ -20,7 +27,8 @@ pub use definition::{Definition, Source};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, ProcessEnvironment};
 pub use filter::Filter;
-pub use load::{Config, EnvMode, LoadOptions, Loaded, load, parse_text};
+pub use ids::{InvalidId, check_id, derive_id};
+pub use load::{Config, EnvMode, LoadOptions, Loaded, default_config, load, parse_text};
 pub use settings::{
     AggregatorSettings, Flag, InputSettings, LogLevel, Naming, OutputSettings, ProcessorSettings,
     Settings, StartupErrorBehavior, Tags, TimeSource, common_options,

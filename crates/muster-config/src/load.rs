@@ -3,10 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use muster_plugin::Registry;
+use muster_plugin::{ComponentId, Kind, Registry};
+use toml::{Table, Value};
 
+use crate::document::{Document, Text};
+use crate::files;
+use crate::read::{Reader, add_host};
 use crate::settings::Tags;
-use crate::{AgentSettings, ControlSettings, Definition, Diagnostic, Diagnostics, Environment};
+use crate::{
+    AgentSettings, ControlSettings, Definition, Diagnostic, Diagnostics, Environment, Source,
+};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -71,8 +77,15 @@ pub fn load(
     registry: &Registry,
     env: &dyn Environment,
 ) -> Result<Loaded, Diagnostics> {
-    let _ = (options, registry, env);
-    Err(Diagnostics(vec![Diagnostic::error("not yet")]))
+    let mut problems = Vec::new();
+    let mut texts = Vec::new();
+    for path in files::list(options, &mut problems) {
+        match files::read(&path).and_then(|raw| Text::new(path, &raw, options, env)) {
+            Ok(text) => texts.push(text),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    read(&texts, problems, options, registry, env)
 }
 
 /// Loads and checks one text; `name` stands for the file. Files and directories in `options` are
@@ -87,6 +100,59 @@ pub fn parse_text(
     registry: &Registry,
     env: &dyn Environment,
 ) -> Result<Loaded, Diagnostics> {
-    let _ = (name, text, options, registry, env);
-    Err(Diagnostics(vec![Diagnostic::error("not yet")]))
+    let (mut problems, mut texts) = (Vec::new(), Vec::new());
+    match Text::new(name.into(), text, options, env) {
+        Ok(text) => texts.push(text),
+        Err(problem) => problems.push(problem),
+    }
+    read(&texts, problems, options, registry, env)
 }
+
+fn read(
+    texts: &[Text],
+    problems: Vec<Diagnostic>,
+    options: &LoadOptions,
+    registry: &Registry,
+    env: &dyn Environment,
+) -> Result<Loaded, Diagnostics> {
+    let documents: Vec<_> = texts.iter().map(|text| Document::parse(text, registry)).collect();
+    let mut reader = Reader::new(options, registry, env);
+    reader.report(problems);
+    for document in &documents {
+        match document {
+            Ok(document) => reader.read(document),
+            Err(problems) => reader.report(problems.iter().cloned()),
+        }
+    }
+    reader.finish()
+}
+
+/// What runs when nothing is configured: the host's metrics every 10 seconds as line protocol on
+/// the standard output. Plugins that the registry does not have are left out.
+pub fn default_config(registry: &Registry) -> Config {
+    let agent = AgentSettings { gather_on_start: true, ..AgentSettings::default() };
+    let mut global_tags = Tags::new();
+    add_host(&agent, &mut global_tags);
+    let inputs = DEFAULT_INPUTS.map(|name| (Kind::Input, name, Table::new()));
+    let stdout = [("files".to_owned(), Value::Array(vec!["stdout".into()]))];
+    let output = (Kind::Output, DEFAULT_OUTPUT, stdout.into_iter().collect());
+    let definition = |(kind, plugin, options): (Kind, &str, Table)| Definition {
+        id: ComponentId::new(kind, plugin),
+        plugin: plugin.to_owned(),
+        options,
+        source: Source::Default,
+        paused: false,
+        position: 0,
+    };
+    let there = |(kind, name, _): &(Kind, &str, Table)| registry.find(*kind, name).is_some();
+    let definitions =
+        inputs.into_iter().chain([output]).filter(there).map(definition).collect();
+    Config { agent, global_tags: Arc::new(global_tags), control: ControlSettings::default(), definitions }
+}
+
+/// The inputs of the default configuration.
+pub(crate) const DEFAULT_INPUTS: [&str; 9] =
+    ["cpu", "mem", "swap", "system", "kernel", "processes", "disk", "diskio", "net"];
+
+/// The output of the default configuration.
+pub(crate) const DEFAULT_OUTPUT: &str = "file";
