@@ -91,7 +91,7 @@ impl LineReader<'_> {
     }
 
     /// From the comma after the name to the end of the last tag.
-    #[inline]
+    #[inline(never)]
     fn tags(&mut self, mut at: usize, limit: usize) -> Result<usize, Bad> {
         let first = self.batch.tags.len();
         let (mut previous, mut sorted) = (0, true);
@@ -128,7 +128,7 @@ impl LineReader<'_> {
     }
 
     /// From the first field's key to the end of the last field.
-    #[inline]
+    #[inline(never)]
     fn fields(&mut self, mut at: usize, limit: usize) -> Result<usize, Bad> {
         let first = self.batch.fields.len();
         // One bit for each key seen, chosen by the key's end.
@@ -149,8 +149,11 @@ impl LineReader<'_> {
                 value = Slot::Text(text);
             } else {
                 at = self.scanner.next();
-                value = number::field(self.input, equals + 1, at)
-                    .map_err(|fault| (equals + 1, fault))?;
+                let from = equals + 1;
+                value = match number::field(self.input, from, at) {
+                    Some(value) => value,
+                    None => return Err((from, number::fault(&self.input[from..at]))),
+                };
             }
             let mixed = tail(self.input, from, equals).wrapping_add((equals - from) as u64);
             let bit = 1 << (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58);
@@ -195,7 +198,7 @@ impl LineReader<'_> {
     }
 
     /// A quoted string, and where the quotes end.
-    #[inline]
+    #[inline(never)]
     fn string(&mut self, quote: usize) -> Result<(Text, usize), Bad> {
         let from = quote + 1;
         let limit = self

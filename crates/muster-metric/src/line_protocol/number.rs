@@ -21,22 +21,38 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// The field value in `input[from..end]`, which is not a string: `12i`, `12u`, `1.5e3`, `true`.
-#[inline]
-pub(super) fn field(input: &[u8], from: usize, end: usize) -> Result<Slot, Fault> {
+/// If there is none, [`fault`] says why.
+#[inline(always)]
+pub(super) fn field(input: &[u8], from: usize, end: usize) -> Option<Slot> {
     let token = &input[from..end];
     match token {
         [.., b'i'] => int(input, from, end - 1).map(Slot::Int),
         [.., b'0'..=b'9' | b'.'] => float(input, from, end).map(Slot::Float),
         [.., b'u'] => uint(input, from, end - 1).map(Slot::Uint),
-        b"t" | b"T" | b"true" | b"True" | b"TRUE" => Ok(Slot::Bool(true)),
-        b"f" | b"F" | b"false" | b"False" | b"FALSE" => Ok(Slot::Bool(false)),
-        [] => Err(Fault::FieldValue),
-        _ => Err(Fault::NotANumber),
+        b"t" | b"T" | b"true" | b"True" | b"TRUE" => Some(Slot::Bool(true)),
+        b"f" | b"F" | b"false" | b"False" | b"FALSE" => Some(Slot::Bool(false)),
+        _ => None,
+    }
+}
+
+/// What is wrong with a field value.
+#[cold]
+pub(super) fn fault(token: &[u8]) -> Fault {
+    let unsigned = token.strip_prefix(b"-").unwrap_or(token);
+    match (token, unsigned) {
+        ([], _) => Fault::FieldValue,
+        (_, [digits @ .., b'i']) | ([digits @ .., b'u'], _)
+            if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) =>
+        {
+            Fault::IntegerRange
+        }
+        _ if standard(token).is_some() => Fault::FloatRange,
+        _ => Fault::NotANumber,
     }
 }
 
 /// The timestamp in `input[from..end]` as it is written: 1 to 19 digits after an optional sign.
-#[inline]
+#[inline(always)]
 pub(super) fn timestamp(input: &[u8], from: usize, end: usize) -> Result<i64, Fault> {
     let negative = input.get(from) == Some(&b'-');
     let from = from + usize::from(negative);
@@ -47,14 +63,13 @@ pub(super) fn timestamp(input: &[u8], from: usize, end: usize) -> Result<i64, Fa
     signed(number, negative).ok_or(Fault::TimestampRange)
 }
 
-#[inline]
-fn int(input: &[u8], from: usize, end: usize) -> Result<i64, Fault> {
+#[inline(always)]
+fn int(input: &[u8], from: usize, end: usize) -> Option<i64> {
     let negative = input.get(from) == Some(&b'-');
-    let number = uint(input, from + usize::from(negative), end)?;
-    signed(number, negative).ok_or(Fault::IntegerRange)
+    signed(uint(input, from + usize::from(negative), end)?, negative)
 }
 
-#[inline]
+#[inline(always)]
 fn signed(number: u64, negative: bool) -> Option<i64> {
     if negative {
         0_i64.checked_sub_unsigned(number)
@@ -63,77 +78,71 @@ fn signed(number: u64, negative: bool) -> Option<i64> {
     }
 }
 
-#[inline]
-fn uint(input: &[u8], from: usize, end: usize) -> Result<u64, Fault> {
-    if from >= end {
-        return Err(Fault::NotANumber);
+#[inline(always)]
+fn uint(input: &[u8], from: usize, end: usize) -> Option<u64> {
+    if from >= end || end - from > 19 {
+        return long(input.get(from..end)?);
     }
-    if end - from > 19 {
-        return long(&input[from..end]);
-    }
-    digits(input, from, end).ok_or(Fault::NotANumber)
+    digits(input, from, end)
 }
 
 #[cold]
-fn long(bytes: &[u8]) -> Result<u64, Fault> {
-    if !bytes.iter().all(u8::is_ascii_digit) {
-        return Err(Fault::NotANumber);
+fn long(bytes: &[u8]) -> Option<u64> {
+    let digits = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+    let add =
+        |number: u64, digit: &u8| number.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    if digits {
+        bytes.iter().try_fold(0, add)
+    } else {
+        None
     }
-    bytes
-        .iter()
-        .try_fold(0_u64, |n, b| {
-            n.checked_mul(10)?.checked_add(u64::from(b - b'0'))
-        })
-        .ok_or(Fault::IntegerRange)
 }
 
 /// The number in `input[from..end]`, at most 19 digits; `None` if another byte is among them.
 /// Nothing at all counts as 0.
 #[inline(always)]
 fn digits(input: &[u8], from: usize, end: usize) -> Option<u64> {
-    if end - from <= 8 {
-        eight(input, from, end)
-    } else {
-        many(input, from, end)
+    match end - from {
+        0 => Some(0),
+        len @ 1..=8 => value(last(input, len, end)),
+        _ => many(input, from, end),
     }
 }
 
 /// The number in `input[from..end]`, 9 to 19 digits.
 #[inline(never)]
 fn many(input: &[u8], from: usize, end: usize) -> Option<u64> {
-    let low = eight(input, from, end)?;
-    let middle = eight(input, from, end - 8)?;
-    let high = if end - from <= 16 {
-        0
-    } else {
-        eight(input, from, end - 16)?
-    };
+    let low = value(last(input, 8, end))?;
+    let len = end - from - 8;
+    if len <= 8 {
+        return Some(value(last(input, len, end - 8))? * 100_000_000 + low);
+    }
+    let middle = value(last(input, 8, end - 8))?;
+    let high = value(last(input, len - 8, end - 16))?;
     Some((high * 100_000_000 + middle) * 100_000_000 + low)
 }
 
-/// The number in the last eight bytes of `input[from..end]`, or in all if there are fewer. The
-/// digits are checked and joined all at once: neighbours to pairs, pairs to fours, fours to the
-/// number.
+/// The last `len` digits, 1 to 8, of `input[..end]`: one digit in each byte, the first one
+/// lowest, after zeros.
 #[inline(always)]
-fn eight(input: &[u8], from: usize, end: usize) -> Option<u64> {
-    if from == end {
-        return Some(0);
-    }
+fn last(input: &[u8], len: usize, end: usize) -> u64 {
     let word = match input[..end].last_chunk::<8>() {
         Some(bytes) => u64::from_le_bytes(*bytes),
         None => from_start(input, end),
     };
-    // One digit in each byte, the first one lowest; what lies before the number becomes zeros.
-    let before = 64 - 8 * (end - from).min(8);
-    let digits = (word ^ (ONES * u64::from(b'0'))) & (u64::MAX << before);
-    if (digits | digits.wrapping_add(ONES * 0x76)) & HIGHS != 0 {
-        return None;
-    }
+    (word ^ (ONES * u64::from(b'0'))) & (u64::MAX << (64 - 8 * len))
+}
+
+/// The number that eight digits make; `None` if one of them is none. They are checked and joined
+/// all at once: neighbours to pairs, pairs to fours, fours to the number.
+#[inline(always)]
+fn value(digits: u64) -> Option<u64> {
     const EVEN: u64 = 0x0000_00ff_0000_00ff;
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let high = (pairs & EVEN).wrapping_mul(100 + (1_000_000 << 32));
     let low = ((pairs >> 16) & EVEN).wrapping_mul(1 + (10_000 << 32));
-    Some(high.wrapping_add(low) >> 32)
+    let all_digits = (digits | digits.wrapping_add(ONES * 0x76)) & HIGHS == 0;
+    all_digits.then_some(high.wrapping_add(low) >> 32)
 }
 
 /// The bytes up to `end`, fewer than eight, as the upper ones of a word.
@@ -146,7 +155,7 @@ fn from_start(input: &[u8], end: usize) -> u64 {
 /// `-?(digits[.digits] | .digits)` with an optional exponent. What has few digits is computed
 /// at once, the rest goes to the standard library.
 #[inline]
-fn float(input: &[u8], from: usize, end: usize) -> Result<f64, Fault> {
+fn float(input: &[u8], from: usize, end: usize) -> Option<f64> {
     let negative = input[from] == b'-';
     let first = from + usize::from(negative);
     let (whole, fraction) = match point(input, first, end) {
@@ -169,7 +178,7 @@ fn float(input: &[u8], from: usize, end: usize) -> Result<f64, Fault> {
     } else {
         divide(mantissa, POWERS[places])
     };
-    Ok(if negative { -number } else { number })
+    Some(if negative { -number } else { number })
 }
 
 /// Where the first point in `input[from..end]` is.
@@ -204,20 +213,18 @@ fn divide(number: u64, by: u64) -> f64 {
 
 #[cold]
 #[inline(never)]
-fn slow(token: &[u8]) -> Result<f64, Fault> {
-    // The standard library also knows a plus sign and names of infinities: those are no line
-    // protocol.
+fn slow(token: &[u8]) -> Option<f64> {
+    standard(token).filter(|number| number.is_finite())
+}
+
+/// What the standard library reads, without what is no line protocol: a plus sign before the
+/// number and names of infinities. Numbers that are too large are infinite.
+fn standard(token: &[u8]) -> Option<f64> {
     let allowed = |b: &u8| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
     if !token.iter().all(allowed) || token.first() == Some(&b'+') {
-        return Err(Fault::NotANumber);
+        return None;
     }
-    let text = std::str::from_utf8(token).map_err(|_| Fault::NotANumber)?;
-    let number: f64 = text.parse().map_err(|_| Fault::NotANumber)?;
-    if number.is_finite() {
-        Ok(number)
-    } else {
-        Err(Fault::FloatRange)
-    }
+    std::str::from_utf8(token).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -226,15 +233,15 @@ mod tests {
 
     fn check(token: &str, want: &str) {
         // Among other bytes, and alone.
-        let within = format!("some=9{token}9,text=1");
+        let (within, alone) = (format!("some=9{token}9,text=1"), token.as_bytes());
         let among = field(within.as_bytes(), 6, 6 + token.len());
         assert_eq!(
             format!("{among:?}"),
-            format!("{:?}", field(token.as_bytes(), 0, token.len()))
+            format!("{:?}", field(alone, 0, token.len()))
         );
         let got = match among {
-            Ok(slot) => format!("{slot:?}"),
-            Err(fault) => format!("{fault:?}"),
+            Some(slot) => format!("{slot:?}"),
+            None => format!("{:?}", fault(alone)),
         };
         assert_eq!(got, want, "{token}");
     }
@@ -311,7 +318,7 @@ mod tests {
             let at = (bits >> 32) as usize % (digits.len() + 1);
             let token = format!("{}.{}", &digits[..at], &digits[at..]);
             let got = float(token.as_bytes(), 0, token.len());
-            assert_eq!(got, Ok(token.parse().unwrap()), "{token}");
+            assert_eq!(got, Some(token.parse().unwrap()), "{token}");
         }
         // Halfway between two floats, just below and just above.
         for token in [
@@ -320,7 +327,7 @@ mod tests {
             "9007199254740993.001",
         ] {
             let got = float(token.as_bytes(), 0, token.len());
-            assert_eq!(got, Ok(token.parse().unwrap()), "{token}");
+            assert_eq!(got, Some(token.parse().unwrap()), "{token}");
         }
     }
 }
