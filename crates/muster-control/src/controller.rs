@@ -1,0 +1,432 @@
+//! Changes, one at a time: decide, prepare, persist, commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_config::{AgentSettings, Config, Definition, Tags};
+use muster_engine::{Change, Engine, Prepared, Stopped};
+use muster_metric::Timestamp;
+use muster_plugin::ComponentId;
+use muster_tasks::{Group, Outcome};
+use parking_lot::Mutex;
+
+use crate::change::{Applied, ChangeError, Request, edits};
+use crate::desired::{
+    Definitions, Edits, Overlay, Overlays, difference, effective, overlays_for, redo, undo,
+};
+use crate::store::{KEPT_CHANGES, Record, Store, Stored};
+
+/// How often what inputs keep is written to disk.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often what processors and aggregators remember is written to disk: it may be large.
+const COLLECT_EVERY: u32 = 10;
+
+/// Owns the desired state. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    store: Arc<Store>,
+    group: Group,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    current: Mutex<Current>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Current {
+    generation: u64,
+    files: Definitions,
+    overlays: Overlays,
+    definitions: Definitions,
+    agent: Arc<AgentSettings>,
+    global_tags: Arc<Tags>,
+    reload: Option<Reload>,
+}
+
+/// How the last reading of the files went.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// When, in nanoseconds since 1970.
+    pub at: i64,
+    /// What was wrong; `None` if nothing was.
+    pub error: Option<String>,
+}
+
+/// How a generation differs from another one.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// From this generation.
+    pub from: u64,
+    /// To this one.
+    pub to: u64,
+    /// What was done on the way, by component.
+    pub edits: Edits,
+}
+
+impl Controller {
+    /// Starts what is desired: what the files say, overlaid by what the API said in earlier runs.
+    ///
+    /// # Errors
+    /// If a component of the files cannot be built or started. One that came by the API never
+    /// keeps the agent from starting: it is shown as failing and tried again.
+    pub async fn start(
+        group: &Group,
+        engine: Engine,
+        store: Arc<Store>,
+        stored: Stored,
+        config: Config,
+    ) -> Result<Self, ChangeError> {
+        let files = by_id(config.definitions);
+        let definitions = effective(&files, &stored.overlays);
+        let current = Current {
+            generation: stored.generation,
+            files,
+            overlays: stored.overlays,
+            definitions: definitions.clone(),
+            agent: Arc::new(config.agent),
+            global_tags: config.global_tags,
+            reload: None,
+        };
+        let edits = difference(&stored.definitions, &definitions);
+        let put = definitions.values().cloned().collect();
+        let change = Change {
+            put,
+            remove: Vec::new(),
+            agent: Arc::clone(&current.agent),
+            global_tags: Arc::clone(&current.global_tags),
+            lenient: current.overlays.keys().cloned().collect(),
+        };
+        let inner = Inner {
+            engine,
+            store,
+            group: group.group("control"),
+            changing: tokio::sync::Mutex::new(()),
+            current: Mutex::new(current),
+        };
+        let controller = Self { inner: Arc::new(inner) };
+        let prepared = controller.prepare(&change).await?;
+        if !edits.is_empty() {
+            let next = controller.inner.current.lock().clone();
+            controller.persist(next, edits, "start", String::new(), &BTreeMap::new()).await?;
+        }
+        controller.inner.engine.commit(prepared);
+        controller.keep_states();
+        Ok(controller)
+    }
+
+    /// Makes a change, or says why it cannot be made. When this returns a success, the change is
+    /// durable and runs.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; then nothing of it was done.
+    ///
+    /// # Cancel safety
+    /// The change goes on if the future is dropped.
+    pub async fn apply(&self, request: Request) -> Result<Applied, ChangeError> {
+        self.in_task(move |this| async move { this.apply_now(request).await }).await
+    }
+
+    /// Takes over what the files say now. What the API said stays over it.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply); then the last good state runs on.
+    pub async fn reload(&self, config: Config) -> Result<Applied, ChangeError> {
+        let outcome = self.in_task(move |this| async move { this.reload_now(config).await }).await;
+        self.note_reload(outcome.as_ref().err().map(ToString::to_string));
+        outcome
+    }
+
+    /// Notes that the files could not even be read.
+    pub fn note_reload(&self, error: Option<String>) {
+        let at = Timestamp::now().nanos();
+        self.inner.current.lock().reload = Some(Reload { at, error });
+    }
+
+    /// Makes the desired state what it was at a generation, as a new change.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and if the generation is not kept.
+    pub async fn rollback(&self, generation: u64, dry_run: bool) -> Result<Applied, ChangeError> {
+        self.in_task(move |this| async move { this.rollback_now(generation, dry_run).await }).await
+    }
+
+    /// The present generation.
+    pub fn generation(&self) -> u64 {
+        self.inner.current.lock().generation
+    }
+
+    /// The desired definitions.
+    pub fn definitions(&self) -> Definitions {
+        self.inner.current.lock().definitions.clone()
+    }
+
+    /// One desired definition.
+    pub fn definition(&self, id: &ComponentId) -> Option<Arc<Definition>> {
+        self.inner.current.lock().definitions.get(id).cloned()
+    }
+
+    /// The agent's settings.
+    pub fn agent(&self) -> (Arc<AgentSettings>, Arc<Tags>) {
+        let current = self.inner.current.lock();
+        (Arc::clone(&current.agent), Arc::clone(&current.global_tags))
+    }
+
+    /// How the last reading of the files went.
+    pub fn last_reload(&self) -> Option<Reload> {
+        self.inner.current.lock().reload.clone()
+    }
+
+    /// What runs the components.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// The changes, the latest first, none after `up_to`.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn history(&self, up_to: u64, most: usize) -> Result<Vec<Record>, ChangeError> {
+        self.with_store(move |store| Ok(store.history(up_to, most)?)).await
+    }
+
+    /// What lies between two generations.
+    ///
+    /// # Errors
+    /// If one of them is not kept.
+    pub async fn difference(&self, from: u64, to: u64) -> Result<Difference, ChangeError> {
+        let (before, after) = (self.definitions_at(from).await?, self.definitions_at(to).await?);
+        Ok(Difference { from, to, edits: difference(&before, &after) })
+    }
+
+    /// Ends everything in at most `within`, and keeps what components want kept.
+    pub async fn stop(&self, within: Duration) -> Stopped {
+        let stopped = self.inner.engine.stop(within).await;
+        if let Err(error) = self.save_states().await {
+            tracing::error!("what inputs keep could not be saved: {error}");
+        }
+        stopped
+    }
+
+    async fn apply_now(&self, request: Request) -> Result<Applied, ChangeError> {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let now = self.inner.current.lock().clone();
+        if let Some(base) = request.base.filter(|base| *base != now.generation) {
+            let between = self.difference(base, now.generation).await;
+            let differs = between.map(|d| d.edits.into_keys().collect()).unwrap_or_default();
+            return Err(ChangeError::Stale { base, current: now.generation, differs });
+        }
+        let edits = edits(&now.definitions, &request.steps)?;
+        self.make(now, edits, request.by, request.message, request.dry_run).await
+    }
+
+    async fn reload_now(&self, config: Config) -> Result<Applied, ChangeError> {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let mut now = self.inner.current.lock().clone();
+        let settings_changed =
+            *now.agent != config.agent || *now.global_tags != *config.global_tags;
+        now.files = by_id(config.definitions);
+        now.agent = Arc::new(config.agent);
+        now.global_tags = config.global_tags;
+        // What the API removed and the files no longer have needs no marker any more.
+        let files = &now.files;
+        now.overlays.retain(|id, o| !matches!(o, Overlay::Removed) || files.contains_key(id));
+        let wanted = effective(&now.files, &now.overlays);
+        let edits = difference(&now.definitions, &wanted);
+        let restart = if settings_changed { wanted.clone() } else { Definitions::new() };
+        self.make_with(now, edits, restart, "files", String::new(), false).await
+    }
+
+    async fn rollback_now(&self, generation: u64, dry_run: bool) -> Result<Applied, ChangeError> {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        let wanted = self.definitions_at(generation).await?;
+        let now = self.inner.current.lock().clone();
+        let edits = difference(&now.definitions, &wanted);
+        let message = format!("back to generation {generation}");
+        self.make(now, edits, "rollback", message, dry_run).await
+    }
+
+    async fn make(
+        &self,
+        now: Current,
+        edits: Edits,
+        by: &str,
+        message: String,
+        dry_run: bool,
+    ) -> Result<Applied, ChangeError> {
+        self.make_with(now, edits, Definitions::new(), by, message, dry_run).await
+    }
+
+    /// Prepares, persists and commits. `restart` are components to start anew although their
+    /// definitions did not change.
+    async fn make_with(
+        &self,
+        mut next: Current,
+        edits: Edits,
+        restart: Definitions,
+        by: &str,
+        message: String,
+        dry_run: bool,
+    ) -> Result<Applied, ChangeError> {
+        let mut put = restart;
+        let mut remove = Vec::new();
+        for (id, edit) in &edits {
+            match &edit.after {
+                Some(after) => drop(put.insert(id.clone(), Arc::clone(after))),
+                None => remove.push(id.clone()),
+            }
+        }
+        let change = Change {
+            put: put.into_values().collect(),
+            remove,
+            agent: Arc::clone(&next.agent),
+            global_tags: Arc::clone(&next.global_tags),
+            lenient: Default::default(),
+        };
+        let prepared = self.prepare(&change).await?;
+        if dry_run {
+            return Ok(Applied { generation: next.generation, edits, dry_run });
+        }
+        let before = next.overlays.clone();
+        redo(&mut next.definitions, &edits);
+        next.overlays = overlays_for(&next.files, &next.definitions);
+        let persisted = if edits.is_empty() {
+            self.inner.current.lock().clone_from(&next);
+            next.generation
+        } else {
+            let changed = overlay_changes(&before, &next.overlays);
+            self.persist(next, edits.clone(), by, message, &changed).await?
+        };
+        self.inner.engine.commit(prepared);
+        Ok(Applied { generation: persisted, edits, dry_run })
+    }
+
+    async fn prepare(&self, change: &Change) -> Result<Prepared, ChangeError> {
+        self.inner.engine.prepare(change).await.map_err(ChangeError::Refused)
+    }
+
+    /// Writes the change durably, then makes `next` the present state.
+    async fn persist(
+        &self,
+        mut next: Current,
+        edits: Edits,
+        by: &str,
+        message: String,
+        overlays: &BTreeMap<ComponentId, Option<Overlay>>,
+    ) -> Result<u64, ChangeError> {
+        next.generation += 1;
+        let generation = next.generation;
+        let at = Timestamp::now().nanos();
+        let record = Record { generation, at, by: by.to_owned(), message, edits };
+        let overlays = overlays.clone();
+        self.with_store(move |store| Ok(store.write(&record, &overlays)?)).await?;
+        let mut current = self.inner.current.lock();
+        next.reload = current.reload.take();
+        *current = next;
+        Ok(generation)
+    }
+
+    /// The definitions of a generation: the present ones, with the changes since taken back.
+    async fn definitions_at(&self, generation: u64) -> Result<Definitions, ChangeError> {
+        let (present, mut definitions) = {
+            let current = self.inner.current.lock();
+            (current.generation, current.definitions.clone())
+        };
+        if generation > present {
+            return Err(ChangeError::NoGeneration(generation));
+        }
+        let most = usize::try_from(KEPT_CHANGES).unwrap_or(usize::MAX);
+        let records = self.history(present, most).await?;
+        let since: Vec<_> = records.iter().take_while(|r| r.generation > generation).collect();
+        if since.len() as u64 != present - generation {
+            return Err(ChangeError::NoGeneration(generation));
+        }
+        for record in since {
+            undo(&mut definitions, &record.edits);
+        }
+        Ok(definitions)
+    }
+
+    fn keep_states(&self) {
+        let this = self.clone();
+        let keeping = self.inner.group.go_cx("keep-states", move |cx| async move {
+            let mut round = 0u32;
+            while cx.run(tokio::time::sleep(SAVE_EVERY)).await.is_ok() {
+                round = round.wrapping_add(1);
+                if round.is_multiple_of(COLLECT_EVERY) {
+                    this.inner.engine.collect_states();
+                }
+                if let Err(error) = this.save_states().await {
+                    tracing::error!("what components keep could not be saved: {error}");
+                }
+            }
+        });
+        if let Err(closed) = keeping {
+            tracing::debug!("{closed}");
+        }
+    }
+
+    async fn save_states(&self) -> Result<(), ChangeError> {
+        let changes = self.inner.engine.states().take_changes();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let kept = changes.clone();
+        let written = self.with_store(move |store| Ok(store.write_states(&changes)?)).await;
+        if written.is_err() {
+            self.inner.engine.states().put_back(kept);
+        }
+        written
+    }
+
+    /// Runs disk work on a thread of its own.
+    async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, ChangeError> + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        let store = Arc::clone(&self.inner.store);
+        let handle = self.inner.group.spawn_blocking("store", move |_| work(&store));
+        match handle.map_err(|_| ChangeError::Stopping)?.join().await {
+            Outcome::Done(result) => result,
+            _ => Err(ChangeError::Stopping),
+        }
+    }
+
+    /// Runs a change in a task of its own: who asked may go away, the change goes on.
+    async fn in_task<T, F>(
+        &self,
+        work: impl FnOnce(Self) -> F + Send + 'static,
+    ) -> Result<T, ChangeError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ChangeError>> + Send + 'static,
+    {
+        let handle = self.inner.group.spawn("change", work(self.clone()));
+        match handle.map_err(|_| ChangeError::Stopping)?.join().await {
+            Outcome::Done(result) => result,
+            _ => Err(ChangeError::Stopping),
+        }
+    }
+}
+
+fn by_id(definitions: Vec<Definition>) -> Definitions {
+    definitions.into_iter().map(|d| (d.id.clone(), Arc::new(d))).collect()
+}
+
+/// Which overlays differ, with what they are now.
+fn overlay_changes(before: &Overlays, after: &Overlays) -> BTreeMap<ComponentId, Option<Overlay>> {
+    let mut changes = BTreeMap::new();
+    for id in before.keys().filter(|id| !after.contains_key(*id)) {
+        changes.insert(id.clone(), None);
+    }
+    for (id, overlay) in after.iter().filter(|(id, overlay)| before.get(*id) != Some(*overlay)) {
+        changes.insert(id.clone(), Some(overlay.clone()));
+    }
+    changes
+}

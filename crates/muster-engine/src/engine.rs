@@ -1,0 +1,484 @@
+//! From desired to observed: prepare, commit, observe, stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use muster_config::{AgentSettings, Definition, Environment, Source, Tags};
+use muster_metric::Timestamp;
+use muster_options::OptionError;
+use muster_plugin::{ComponentId, Kind, Registry, Resources, Telemetry};
+use muster_tasks::{Group, StopOptions, StopReport};
+use parking_lot::Mutex;
+
+use crate::aggregation::Aggregation;
+use crate::core::{Core, Groups, States, sleep_until};
+use crate::health::State;
+use crate::pipeline::{Link, Outlet, Pipeline};
+use crate::prepare::{self, Prepared, PreparedPart};
+use crate::stats::{Observed, Stats};
+use crate::tap::Taps;
+
+/// The part of the stop's time that inputs get at most.
+const INPUTS_SHARE: u32 = 4;
+
+/// A change of what is to run.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Components to start, or to replace where the ID runs already.
+    pub put: Vec<Arc<Definition>>,
+    /// Components to end.
+    pub remove: Vec<ComponentId>,
+    /// The agent's settings that the started components inherit.
+    pub agent: Arc<AgentSettings>,
+    /// The tags that the started inputs add to their metrics.
+    pub global_tags: Arc<Tags>,
+    /// Components that never refuse the change: one that cannot be built or started is shown as
+    /// failing and tried again.
+    pub lenient: BTreeSet<ComponentId>,
+}
+
+/// Why a change cannot be made: all that is wrong with one component.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The component.
+    pub id: ComponentId,
+    /// Where its definition stands.
+    pub source: Source,
+    /// What is wrong.
+    pub errors: Vec<OptionError>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, error) in self.errors.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{} ({}): ", self.id, self.source)?;
+            if !error.path.is_empty() {
+                write!(f, "{}: ", error.path)?;
+            }
+            f.write_str(&error.message)?;
+            if let Some(hint) = &error.hint {
+                write!(f, " ({hint})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A component as it is seen: its definition and what became of it.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// What was asked for.
+    pub definition: Arc<Definition>,
+    /// What runs.
+    pub observed: Observed,
+    /// For an output, what waits in its queue.
+    pub queue: Option<crate::queue::QueueCounts>,
+}
+
+/// What a stop left.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Tasks and threads that would not end, each by name with the line that spawned it.
+    pub reports: Vec<StopReport>,
+    /// Metrics that could not be written any more, by output.
+    pub unwritten: Vec<(ComponentId, usize)>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Stopped {
+    /// Whether everything ended and was written.
+    pub fn is_clean(&self) -> bool {
+        self.unwritten.is_empty() && self.reports.iter().all(StopReport::is_clean)
+    }
+}
+
+/// One component that runs (or is paused).
+struct Running {
+    definition: Arc<Definition>,
+    group: Group,
+    stats: Arc<Stats>,
+    part: Part,
+}
+
+enum Part {
+    Input,
+    Paused,
+    Processor { before: Option<Arc<Link>>, after: Option<Arc<Link>> },
+    Aggregator(Arc<Aggregation>),
+    Output { outlet: Arc<Outlet>, handed_over: Arc<AtomicBool> },
+}
+
+/// Runs components. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<EngineInner>,
+}
+
+pub(crate) struct EngineInner {
+    core: Arc<Core>,
+    running: Mutex<BTreeMap<ComponentId, Running>>,
+    taps: Arc<Taps>,
+    started: Timestamp,
+}
+
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("components", &self.inner.running.lock().len()).finish()
+    }
+}
+
+impl Engine {
+    /// An engine with nothing to run yet, whose tasks live under `parent`. `states` is what
+    /// components kept from an earlier run.
+    pub fn new(
+        parent: &Group,
+        registry: Arc<Registry>,
+        environment: Arc<dyn Environment>,
+        states: States,
+    ) -> Self {
+        let taps = Arc::new(Taps::default());
+        let pipeline = Pipeline { taps: Arc::clone(&taps), ..Pipeline::default() };
+        let core = Arc::new(Core {
+            registry,
+            environment,
+            resources: Resources::new(),
+            pipeline: ArcSwap::from_pointee(pipeline),
+            states,
+            flush: tokio::sync::Notify::new(),
+            telemetry: Mutex::new(None),
+            groups: Groups::under(parent),
+        });
+        let inner =
+            EngineInner { core, running: Mutex::default(), taps, started: Timestamp::now() };
+        let engine = Self { inner: Arc::new(inner) };
+        let telemetry: Arc<dyn Telemetry> = Arc::new(crate::telemetry::Internal::of(&engine));
+        *engine.inner.core.telemetry.lock() = Some(telemetry);
+        engine
+    }
+
+    pub(crate) fn from_inner(inner: Arc<EngineInner>) -> Self {
+        Self { inner }
+    }
+
+    /// A fresh engine with the same plugins and environment, to try things out.
+    pub(crate) fn scratch(&self, parent: &Group) -> Self {
+        let core = &self.inner.core;
+        let (registry, environment) = (Arc::clone(&core.registry), Arc::clone(&core.environment));
+        Self::new(parent, registry, environment, States::default())
+    }
+
+    /// Adds an outlet that belongs to no component.
+    pub(crate) fn add_outlet(&self, outlet: Arc<Outlet>) {
+        self.inner.core.pipeline.rcu(|pipeline| {
+            let mut pipeline = Pipeline::clone(pipeline);
+            pipeline.outlets.insert(outlet.id.clone(), Arc::clone(&outlet));
+            pipeline
+        });
+    }
+
+    /// Builds and starts everything that the change brings, without touching what runs. Dropping
+    /// what is returned leaves nothing behind.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the components.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends what was started so far.
+    pub async fn prepare(&self, change: &Change) -> Result<Prepared, Vec<Refusal>> {
+        let stats_of = |id: &ComponentId| {
+            let running = self.inner.running.lock();
+            running.get(id).map(|running| Arc::clone(&running.stats))
+        };
+        prepare::prepare(&self.inner.core, change, &stats_of).await
+    }
+
+    /// Makes a prepared change true: starts, replaces and ends components. Cannot fail and does not
+    /// wait; components that the change does not name are not touched.
+    pub fn commit(&self, prepared: Prepared) {
+        let mut running = self.inner.running.lock();
+        let mut inputs = Vec::new();
+        let mut leaving = Vec::new();
+        let mut held_back = Vec::new();
+        let mut reroute = false;
+        for id in &prepared.remove {
+            if let Some(old) = running.remove(id) {
+                reroute |= id.kind != Kind::Input;
+                self.inner.core.states.remove(id);
+                leaving.push(old);
+            }
+        }
+        for component in prepared.put {
+            let id = component.id.clone();
+            reroute |= id.kind != Kind::Input;
+            let old = running.remove(&id);
+            let predecessor = old.as_ref().map(|old| old.group.clone());
+            let part = match component.part {
+                PreparedPart::Broken => {
+                    leaving.extend(old);
+                    Part::Paused
+                }
+                PreparedPart::Paused => {
+                    component.stats.health(|h| h.set(State::Paused, Timestamp::now()));
+                    leaving.extend(old);
+                    Part::Paused
+                }
+                PreparedPart::Input(start) => {
+                    component.stats.health(|h| h.set(State::Starting, Timestamp::now()));
+                    inputs.push((start, predecessor));
+                    Part::Input
+                }
+                PreparedPart::Processor { before, after } => {
+                    component.stats.health(|h| h.set(State::Running, Timestamp::now()));
+                    if let Some(Part::Processor { before: Some(old), .. }) = old.map(|old| old.part)
+                        && let (Some(state), Some(new)) = (old.state(), &before)
+                    {
+                        new.restore(state);
+                    } else if let (Some(state), Some(new)) = (self.inner.core.states.get(&id), &before) {
+                        new.restore(state);
+                    }
+                    Part::Processor { before, after }
+                }
+                PreparedPart::Aggregator(aggregation) => {
+                    component.stats.health(|h| h.set(State::Running, Timestamp::now()));
+                    let earlier = match old.as_ref().map(|old| &old.part) {
+                        Some(Part::Aggregator(old)) => old.state(),
+                        _ => self.inner.core.states.get(&id),
+                    };
+                    if let Some(state) = earlier {
+                        aggregation.restore(state);
+                    }
+                    if let Some(old) = old {
+                        old.group.cancel("replaced");
+                    }
+                    self.start_aggregation(&component.group, Arc::clone(&aggregation));
+                    Part::Aggregator(aggregation)
+                }
+                PreparedPart::Output(mut output) => {
+                    component.stats.health(|h| h.set(State::Starting, Timestamp::now()));
+                    if let Some(Part::Output { outlet, handed_over }) = old.map(|old| old.part) {
+                        // The queue goes on: what waits in it is the successor's to write.
+                        handed_over.store(true, Relaxed);
+                        output.inherit(&outlet);
+                    }
+                    let (outlet, handed_over) = output.start(predecessor);
+                    Part::Output { outlet, handed_over }
+                }
+            };
+            let (definition, group, stats) = (component.definition, component.group, component.stats);
+            running.insert(id, Running { definition, group, stats, part });
+        }
+        if reroute {
+            let pipeline = self.route(&running, &prepared.agent);
+            self.inner.core.pipeline.store(Arc::new(pipeline));
+        }
+        for old in leaving {
+            if let Part::Processor { before: Some(link), .. } = &old.part {
+                held_back.push((link.place, link.finish()));
+            }
+            self.see_off(old);
+        }
+        let pipeline = self.inner.core.pipeline.load();
+        for (place, batch) in held_back {
+            pipeline.submit_after(place, batch, Timestamp::now());
+        }
+        for (start, predecessor) in inputs {
+            start.start(predecessor);
+        }
+    }
+
+    /// The pipeline of what runs.
+    fn route(&self, running: &BTreeMap<ComponentId, Running>, agent: &AgentSettings) -> Pipeline {
+        let mut pipeline = Pipeline { taps: Arc::clone(&self.inner.taps), ..Pipeline::default() };
+        for (id, component) in running.iter().filter(|(id, _)| id.kind != Kind::Input) {
+            match &component.part {
+                Part::Processor { before, after } => {
+                    pipeline.before.extend(before.clone());
+                    pipeline.after.extend(after.clone());
+                }
+                Part::Aggregator(aggregation) => {
+                    pipeline.aggregations.push(Arc::clone(aggregation));
+                }
+                Part::Output { outlet, .. } => {
+                    pipeline.outlets.insert(id.clone(), Arc::clone(outlet));
+                }
+                Part::Input | Part::Paused => {}
+            }
+        }
+        pipeline.before.sort_by_key(|link| link.place);
+        pipeline.after.sort_by_key(|link| link.place);
+        if agent.skip_processors_before_aggregators && !pipeline.aggregations.is_empty() {
+            pipeline.before.clear();
+        }
+        pipeline
+    }
+
+    fn start_aggregation(&self, group: &Group, aggregation: Arc<Aggregation>) {
+        let core = Arc::clone(&self.inner.core);
+        let pushing = group.go_cx("push", move |cx| async move {
+            while sleep_until(&cx, aggregation.due()).await {
+                let (now, clock) = (Timestamp::now(), Instant::now());
+                let batch = aggregation.push(now);
+                core.pipeline.load().submit_aggregate(batch, now);
+                aggregation.stats.ran(now, clock.elapsed());
+            }
+        });
+        if let Err(closed) = pushing {
+            tracing::debug!("{closed}");
+        }
+    }
+
+    /// Ends a component that was removed or paused, and waits for it in the background.
+    fn see_off(&self, old: Running) {
+        old.stats.health(|h| {
+            if h.state() != State::Paused {
+                h.set(State::Stopping, Timestamp::now());
+            }
+        });
+        let seeing_off = self.inner.core.groups.leaving.go(old.definition.id.to_string(), async move {
+            let grace = Duration::from_secs(2);
+            let report = old.group.stop_with(StopOptions::grace(grace)).await;
+            if !report.is_clean() {
+                tracing::warn!(component = %old.definition.id, "would not end: {report}");
+            }
+            if let Part::Output { outlet, .. } = &old.part {
+                let left = outlet.queue.counts().metrics;
+                if left > 0 {
+                    tracing::warn!(component = %old.definition.id, "{left} metrics were not written");
+                }
+            }
+        });
+        if let Err(closed) = seeing_off {
+            tracing::debug!("{closed}");
+        }
+    }
+
+    /// All components as they are, sorted by kind and ID.
+    pub fn observe(&self) -> Vec<Component> {
+        self.inner.running.lock().values().map(Running::observe).collect()
+    }
+
+    /// One component as it is.
+    pub fn observe_one(&self, id: &ComponentId) -> Option<Component> {
+        self.inner.running.lock().get(id).map(Running::observe)
+    }
+
+    /// What components want kept on disk.
+    pub fn states(&self) -> &States {
+        &self.inner.core.states
+    }
+
+    /// Collects into [`states`](Self::states) what processors and aggregators remember; inputs put
+    /// it there themselves.
+    pub fn collect_states(&self) {
+        let parts: Vec<_> = {
+            let running = self.inner.running.lock();
+            let state = |(id, component): (&ComponentId, &Running)| match &component.part {
+                Part::Processor { before: Some(link), .. } => Some((id.clone(), Ok(Arc::clone(link)))),
+                Part::Aggregator(aggregation) => Some((id.clone(), Err(Arc::clone(aggregation)))),
+                _ => None,
+            };
+            running.iter().filter_map(state).collect()
+        };
+        for (id, part) in parts {
+            let state = match part {
+                Ok(link) => link.state(),
+                Err(aggregation) => aggregation.state(),
+            };
+            if let Some(state) = state {
+                self.inner.core.states.put(&id, state);
+            }
+        }
+    }
+
+    /// Watches the metrics that pass to the outputs. A watcher that is slow misses some; nobody
+    /// waits for it.
+    pub fn watch(&self) -> tokio::sync::mpsc::Receiver<Arc<muster_metric::Batch>> {
+        self.inner.taps.watch()
+    }
+
+    /// Tells all outputs to write now what waits.
+    pub fn flush(&self) {
+        self.inner.core.flush.notify_waiters();
+    }
+
+    /// When the engine began.
+    pub fn started(&self) -> Timestamp {
+        self.inner.started
+    }
+
+    /// The plugins that there are.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.inner.core.registry
+    }
+
+    /// Where environment variables come from.
+    pub fn environment(&self) -> &Arc<dyn Environment> {
+        &self.inner.core.environment
+    }
+
+    /// Ends everything in at most `within`, whatever plugins do: inputs first, then what processors
+    /// and aggregators hold goes to the outputs, then the outputs write what waits.
+    pub async fn stop(&self, within: Duration) -> Stopped {
+        let begin = Instant::now();
+        let groups = &self.inner.core.groups;
+        let grace = (within / INPUTS_SHARE).min(Duration::from_secs(1));
+        let abort_after = (within / 10).min(Duration::from_millis(500));
+        let stop = |group: &Group, grace| {
+            let group = group.clone();
+            async move {
+                let options = StopOptions { abort_after, ..StopOptions::grace(grace) };
+                group.stop_with(options).await
+            }
+        };
+        let mut reports = vec![stop(&groups.inputs, grace).await];
+        self.collect_states();
+        reports.push(stop(&groups.processors, Duration::ZERO).await);
+        reports.push(stop(&groups.aggregators, Duration::ZERO).await);
+        self.empty_pipeline();
+        let left = within.saturating_sub(begin.elapsed()).saturating_sub(abort_after);
+        let (outputs, leaving) =
+            tokio::join!(stop(&groups.outputs, left), stop(&groups.leaving, left));
+        reports.extend([outputs, leaving]);
+        let running = self.inner.running.lock();
+        let unwritten = running.iter().filter_map(|(id, component)| {
+            let Part::Output { outlet, .. } = &component.part else { return None };
+            let left = outlet.queue.counts().metrics;
+            (left > 0).then(|| (id.clone(), left))
+        });
+        Stopped { reports, unwritten: unwritten.collect(), elapsed: begin.elapsed() }
+    }
+
+    /// What processors held back and the open windows of aggregators go to the outputs.
+    fn empty_pipeline(&self) {
+        let pipeline = self.inner.core.pipeline.load();
+        let now = Timestamp::now();
+        for link in &pipeline.before {
+            pipeline.submit_after(link.place, link.finish(), now);
+        }
+        for aggregation in &pipeline.aggregations {
+            pipeline.submit_aggregate(aggregation.push(now), now);
+        }
+    }
+}
+
+impl Running {
+    fn observe(&self) -> Component {
+        let queue = match &self.part {
+            Part::Output { outlet, .. } => Some(outlet.queue.counts()),
+            _ => None,
+        };
+        Component {
+            definition: Arc::clone(&self.definition),
+            observed: self.stats.observe(),
+            queue,
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The way of a batch from an input to the outputs' queues.
+//!
+//! A [`Pipeline`] is immutable; a change builds another one, which shares all links that did not
+//! change, and swaps the pointer. The links with memory sit behind a lock of their own, so that a
+//! change never moves, drains or pauses them; a batch that is on its way through the old pipeline
+//! ends its way there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use muster_config::{Filter, Naming};
+use muster_metric::{Batch, Chunk, Timestamp};
+use muster_plugin::{ComponentId, ProcessContext, Processor, Selected, StatefulProcessor};
+use muster_tasks::catch_panic_sync;
+use parking_lot::Mutex;
+
+use crate::aggregation::Aggregation;
+use crate::queue::OutputQueue;
+use crate::refine::rename;
+use crate::stats::Stats;
+use crate::tap::Taps;
+
+/// One processor in its place.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The component.
+    pub id: ComponentId,
+    /// Where it stands: by `order`, then by position in the files.
+    pub place: (i64, u64),
+    filter: Filter,
+    work: Work,
+    /// A processor that panicked is passed by until it is changed or resumed.
+    broken: AtomicBool,
+    stats: Arc<Stats>,
+}
+
+enum Work {
+    Stateless(Box<dyn Processor>),
+    Stateful(Mutex<Box<dyn StatefulProcessor>>),
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stateless(_) => "Stateless",
+            Self::Stateful(_) => "Stateful",
+        })
+    }
+}
+
+impl Link {
+    /// A processor without memory.
+    pub(crate) fn stateless(
+        id: ComponentId,
+        place: (i64, u64),
+        filter: Filter,
+        processor: Box<dyn Processor>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let work = Work::Stateless(processor);
+        Self { id, place, filter, work, broken: AtomicBool::new(false), stats }
+    }
+
+    /// A processor with memory.
+    pub(crate) fn stateful(
+        id: ComponentId,
+        place: (i64, u64),
+        filter: Filter,
+        processor: Box<dyn StatefulProcessor>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let work = Work::Stateful(Mutex::new(processor));
+        Self { id, place, filter, work, broken: AtomicBool::new(false), stats }
+    }
+
+    /// The memory of a processor that has one.
+    pub(crate) fn state(&self) -> Option<serde_json::Value> {
+        match &self.work {
+            Work::Stateless(_) => None,
+            Work::Stateful(processor) => processor.lock().state(),
+        }
+    }
+
+    /// Hands the memory of a predecessor over.
+    pub(crate) fn restore(&self, state: serde_json::Value) {
+        if let Work::Stateful(processor) = &self.work {
+            processor.lock().restore(state);
+        }
+    }
+
+    /// What a processor with memory still holds back.
+    pub(crate) fn finish(&self) -> Batch {
+        let mut batch = Batch::new();
+        if let Work::Stateful(processor) = &self.work {
+            processor.lock().finish(&mut batch);
+        }
+        batch
+    }
+
+    fn apply(&self, batch: &mut Batch, now: Timestamp) {
+        if self.broken.load(Ordering::Relaxed) {
+            return;
+        }
+        let cx = ProcessContext { now };
+        let before = batch.len();
+        let rows = (!self.filter.is_empty()).then(|| self.select(batch));
+        let passed = rows.as_ref().map_or(before, Vec::len);
+        let outcome = catch_panic_sync(std::panic::AssertUnwindSafe(|| {
+            let mut selected = match &rows {
+                None => Selected::all(batch),
+                Some(rows) => Selected::of_rows(batch, rows),
+            };
+            match &self.work {
+                Work::Stateless(processor) => processor.apply(&mut selected, &cx),
+                Work::Stateful(processor) => processor.lock().apply(&mut selected, &cx),
+            }
+        }));
+        self.stats.metrics.fetch_add(passed as u64, Ordering::Relaxed);
+        match outcome {
+            Ok(()) => {
+                self.stats.health(|health| health.succeeded(now));
+            }
+            Err(panic) => {
+                self.broken.store(true, Ordering::Relaxed);
+                self.stats.panics.fetch_add(1, Ordering::Relaxed);
+                let why = format!("panicked, is passed by until it is changed or resumed: {panic}");
+                self.stats.error(&why, now);
+                self.stats.health(|health| health.quarantine(why, now));
+            }
+        }
+    }
+
+    /// The rows that the filter lets through, stripped as it says.
+    fn select(&self, batch: &mut Batch) -> Vec<u32> {
+        let rows = select_rows(batch, &self.filter);
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(mut metric) = batch.get_mut(row as usize) {
+                if self.filter.modify(&mut metric) {
+                    kept.push(row);
+                } else {
+                    metric.discard();
+                    self.stats.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        kept
+    }
+}
+
+/// One output's entry: what it takes and where it waits.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    /// The component.
+    pub id: ComponentId,
+    /// Which metrics it takes and what is removed from them.
+    pub filter: Filter,
+    /// What becomes of their names.
+    pub naming: Naming,
+    /// Where they wait.
+    pub queue: Arc<OutputQueue>,
+    /// Whether the last write went well: only such an output may slow its sources a little.
+    pub healthy: Arc<AtomicBool>,
+    /// Its counters.
+    pub stats: Arc<Stats>,
+}
+
+impl Outlet {
+    fn take(&self, batch: &Arc<Batch>) {
+        if self.filter.is_empty() && self.naming.is_empty() {
+            self.queue.push(Chunk::all(Arc::clone(batch)));
+            return;
+        }
+        let rows = select_rows(batch, &self.filter);
+        self.stats.filtered.fetch_add((batch.len() - rows.len()) as u64, Ordering::Relaxed);
+        if rows.is_empty() {
+            return;
+        }
+        if !self.filter.modifies() && self.naming.is_empty() {
+            self.queue.push(Chunk::of_rows(Arc::clone(batch), rows));
+            return;
+        }
+        let mut copy = Batch::with_capacity(rows.len(), 0);
+        copy.attach_as(batch);
+        for metric in rows.iter().filter_map(|row| batch.get(*row as usize)) {
+            copy.push(metric);
+        }
+        copy.for_each_mut(|mut metric| {
+            if self.filter.modify(&mut metric) {
+                rename(&self.naming, &mut metric);
+            } else {
+                self.stats.dropped.fetch_add(1, Ordering::Relaxed);
+                metric.discard();
+            }
+        });
+        self.queue.push(Chunk::all(Arc::new(copy)));
+    }
+}
+
+fn select_rows(batch: &Batch, filter: &Filter) -> Vec<u32> {
+    batch.iter().filter(|metric| filter.select(*metric)).map(|metric| metric.row() as u32).collect()
+}
+
+/// The processors, aggregators and outputs, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pipeline {
+    /// Before the aggregators.
+    pub before: Vec<Arc<Link>>,
+    /// The aggregators.
+    pub aggregations: Vec<Arc<Aggregation>>,
+    /// What the aggregators bring goes through these.
+    pub after: Vec<Arc<Link>>,
+    /// The outputs.
+    pub outlets: BTreeMap<ComponentId, Arc<Outlet>>,
+    /// Who watches.
+    pub taps: Arc<Taps>,
+}
+
+impl Pipeline {
+    /// Takes a batch from an input all the way to the outputs' queues. Never waits.
+    pub(crate) fn submit(&self, mut batch: Batch, now: Timestamp) {
+        for link in &self.before {
+            link.apply(&mut batch, now);
+        }
+        let mut drop_rows = Vec::new();
+        for aggregation in &self.aggregations {
+            aggregation.add(&batch, &mut drop_rows);
+        }
+        for row in drop_rows {
+            if let Some(metric) = batch.get_mut(row) {
+                metric.discard();
+            }
+        }
+        self.fan_out(batch);
+    }
+
+    /// Takes what an aggregator brings through the second run of the processors to the outputs.
+    pub(crate) fn submit_aggregate(&self, mut batch: Batch, now: Timestamp) {
+        for link in &self.after {
+            link.apply(&mut batch, now);
+        }
+        self.fan_out(batch);
+    }
+
+    /// Takes what a removed processor held back through those that came after it.
+    pub(crate) fn submit_after(&self, place: (i64, u64), mut batch: Batch, now: Timestamp) {
+        for link in self.before.iter().filter(|link| link.place > place) {
+            link.apply(&mut batch, now);
+        }
+        self.fan_out(batch);
+    }
+
+    fn fan_out(&self, batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        let batch = Arc::new(batch);
+        if self.taps.is_watched() {
+            self.taps.show(&batch);
+        }
+        for outlet in self.outlets.values() {
+            outlet.take(&batch);
+        }
+    }
+
+    /// A queue that is crowded although its output writes well, for a source that can wait.
+    pub(crate) fn crowded(&self) -> Option<&Arc<OutputQueue>> {
+        let crowded = |outlet: &&Arc<Outlet>| {
+            outlet.healthy.load(Ordering::Relaxed) && outlet.queue.is_crowded()
+        };
+        self.outlets.values().find(crowded).map(|outlet| &outlet.queue)
+    }
+}
