@@ -31,7 +31,11 @@ pub(crate) struct Bound {
 
 impl Bound {
     pub(crate) fn new(limit: usize, outer: Option<Arc<Self>>) -> Arc<Self> {
-        Arc::new(Self { limit, live: AtomicUsize::new(0), outer })
+        Arc::new(Self {
+            limit,
+            live: AtomicUsize::new(0),
+            outer,
+        })
     }
 
     pub(crate) fn usage(&self) -> (usize, usize) {
@@ -44,7 +48,11 @@ impl Bound {
         let mut at = Some(self);
         while let Some(bound) = at {
             let free = |live| (live < bound.limit).then_some(live + 1);
-            if bound.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).is_err() {
+            if bound
+                .live
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, free)
+                .is_err()
+            {
                 return Err(bound.limit);
             }
             taken.0.push(Arc::clone(bound));
@@ -140,7 +148,10 @@ impl BlockingCtx {
         if let Some((at, _)) = self.until {
             wake_at = wake_at.min(at);
         }
-        if let Ok(key) = self.entry.add_waiter(Waiter::Thread(std::thread::current())) {
+        if let Ok(key) = self
+            .entry
+            .add_waiter(Waiter::Thread(std::thread::current()))
+        {
             loop {
                 let left = wake_at.saturating_duration_since(Instant::now());
                 if left.is_zero() || self.entry.is_cancelled() {
@@ -205,7 +216,10 @@ where
     let (sender, receiver) = oneshot::channel();
     let running = Arc::clone(&entry);
     let body = move || {
-        let cx = BlockingCtx { entry: Arc::clone(&running), until };
+        let cx = BlockingCtx {
+            entry: Arc::clone(&running),
+            until,
+        };
         let ended = match guard(move || work(cx)) {
             Ok(value) => Ended::Done(value),
             Err(info) => Ended::Panicked(info),
@@ -237,6 +251,8 @@ fn thread_name(task: &Name) -> String {
 /// `longer_than`.
 pub(crate) fn is_late(entry: &Entry, longer_than: Duration) -> bool {
     let age = clock::since_ms(entry.started);
-    let limit = entry.extras_if_any().and_then(|extras| extras.rare.lock().time_limit);
+    let limit = entry
+        .extras_if_any()
+        .and_then(|extras| extras.rare.lock().time_limit);
     limit.is_some_and(|limit| age > limit) || (entry.is_cancelled() && age > longer_than)
 }

@@ -56,7 +56,11 @@ impl Ctx {
     /// # Cancel safety
     /// Cancel safe; made for `select!`. Costs nothing while it waits in the task itself.
     pub fn cancelled(&self) -> CancelledFuture<'_> {
-        CancelledFuture { cx: self, waiter: None, sleep: None }
+        CancelledFuture {
+            cx: self,
+            waiter: None,
+            sleep: None,
+        }
     }
 
     /// Whether the task was cancelled (or its time is up). One atomic load.
@@ -88,7 +92,8 @@ impl Ctx {
     /// How much time is left; zero when it is up, `None` without a deadline.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline().map(|at| at.saturating_duration_since(Instant::now()))
+        self.deadline()
+            .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Runs a future until it is done or the task is cancelled, whichever is first. When cancelled
@@ -97,7 +102,12 @@ impl Ctx {
     /// # Errors
     /// [`Cancelled`] with the cause; the future is not started if the cancel came before.
     pub async fn run<F: Future>(&self, fut: F) -> Result<F::Output, Cancelled> {
-        Run { fut, cancelled: self.cancelled(), is_cancelled: false }.await
+        Run {
+            fut,
+            cancelled: self.cancelled(),
+            is_cancelled: false,
+        }
+        .await
     }
 
     /// A context with less time: it counts as cancelled after this long, with
@@ -109,7 +119,10 @@ impl Ctx {
             Some(limit) if limit.0 <= at => limit,
             _ => (at, after),
         };
-        Self { entry: Arc::clone(&self.entry), limit: Some(limit) }
+        Self {
+            entry: Arc::clone(&self.entry),
+            limit: Some(limit),
+        }
     }
 
     /// Runs a future that must not be given up half way: while it runs, no
@@ -139,11 +152,7 @@ impl Ctx {
     /// # Errors
     /// [`Closed`] if the group takes no more tasks.
     #[track_caller]
-    pub fn spawn<F>(
-        &self,
-        name: impl Into<Name>,
-        fut: F,
-    ) -> Result<TaskHandle<F::Output>, Closed>
+    pub fn spawn<F>(&self, name: impl Into<Name>, fut: F) -> Result<TaskHandle<F::Output>, Closed>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -204,7 +213,9 @@ impl Ctx {
     /// `f` is caught and logged. Dropping the returned guard takes the call back.
     pub fn after_cancel(&self, f: impl FnOnce() + Send + 'static) -> AfterCancel {
         match self.entry.add_waiter(Waiter::Call(Box::new(f))) {
-            Ok(key) => AfterCancel { registered: Some((Arc::clone(&self.entry), key)) },
+            Ok(key) => AfterCancel {
+                registered: Some((Arc::clone(&self.entry), key)),
+            },
             Err(waiter) => {
                 if let Waiter::Call(call) = waiter {
                     let _ = crate::catch_panic_sync(call);
@@ -225,11 +236,19 @@ impl Ctx {
         let token = tokio_util::sync::CancellationToken::new();
         let cancelled = token.clone();
         self.after_cancel(move || cancelled.cancel()).keep();
-        self.entry.extras().rare.lock().token.get_or_insert(token).clone()
+        self.entry
+            .extras()
+            .rare
+            .lock()
+            .token
+            .get_or_insert(token)
+            .clone()
     }
 
     fn is_shielded(&self) -> bool {
-        self.entry.extras_if_any().is_some_and(|extras| extras.shields.load(Ordering::Relaxed) > 0)
+        self.entry
+            .extras_if_any()
+            .is_some_and(|extras| extras.shields.load(Ordering::Relaxed) > 0)
     }
 }
 
@@ -266,7 +285,9 @@ impl Drop for AfterCancel {
 
 impl fmt::Debug for AfterCancel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AfterCancel").field("waits", &self.registered.is_some()).finish()
+        f.debug_struct("AfterCancel")
+            .field("waits", &self.registered.is_some())
+            .finish()
     }
 }
 
@@ -289,7 +310,9 @@ impl Future for CancelledFuture<'_> {
             return Poll::Ready(cause);
         }
         if let Some((at, after)) = this.cx.limit {
-            let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            let sleep = this
+                .sleep
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
             if sleep.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Cause::Timeout(after));
             }

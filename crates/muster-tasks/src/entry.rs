@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::clock;
 use crate::group::{Group, GroupInner};
 use crate::signal::{ABORT, BLOCKING, CANCEL, HAS_CTX, QUEUED, SCOPED, Signal, WAITERS};
+use crate::sync::Mutex;
 use crate::{Cause, Name};
 
 /// How a task ended, for the group's counts.
@@ -159,7 +159,10 @@ impl Entry {
         if !self.is_cancelled() {
             return None;
         }
-        let own = self.extras.get().and_then(|extras| extras.rare.lock().cause.clone());
+        let own = self
+            .extras
+            .get()
+            .and_then(|extras| extras.rare.lock().cause.clone());
         own.or_else(|| self.group.cause()).or(Some(Cause::Handle))
     }
 
@@ -202,7 +205,9 @@ impl Entry {
     }
 
     fn call_waiters(&self) {
-        let Some(extras) = self.extras.get() else { return };
+        let Some(extras) = self.extras.get() else {
+            return;
+        };
         let waiters = std::mem::take(&mut extras.rare.lock().waiters);
         for (_, waiter) in waiters {
             match waiter {
@@ -262,12 +267,16 @@ impl Entry {
     }
 
     pub(crate) fn label(&self) -> &'static str {
-        self.extras.get().map_or("", |extras| extras.rare.lock().label)
+        self.extras
+            .get()
+            .map_or("", |extras| extras.rare.lock().label)
     }
 
     /// The scope of the task, if one was made.
     pub(crate) fn scope(&self) -> Option<Group> {
-        self.extras.get().and_then(|extras| extras.rare.lock().scope.clone())
+        self.extras
+            .get()
+            .and_then(|extras| extras.rare.lock().scope.clone())
     }
 
     /// The work is over: nothing enters the scope any more. Returns the scope, if one was made.

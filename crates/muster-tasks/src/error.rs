@@ -123,7 +123,12 @@ pub enum FailureKind {
 
 impl fmt::Display for TaskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, group, spawned_at, kind } = self;
+        let Self {
+            task,
+            group,
+            spawned_at,
+            kind,
+        } = self;
         match kind {
             FailureKind::Error(text) => write!(f, "task `{task}` of `{group}` failed: {text}")?,
             FailureKind::Panic(info) => write!(f, "task `{task}` of `{group}` {info}")?,

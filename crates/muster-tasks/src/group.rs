@@ -82,7 +82,9 @@ impl Group {
 
     pub(crate) fn from_inner(inner: &Arc<GroupInner>) -> Self {
         inner.handles.fetch_add(1, Ordering::AcqRel);
-        Self { inner: Arc::clone(inner) }
+        Self {
+            inner: Arc::clone(inner),
+        }
     }
 
     /// The group's name.

@@ -112,11 +112,17 @@ enum Pending<T> {
 
 impl<T> TaskHandle<T> {
     pub(crate) fn of_task(entry: Arc<Entry>, handle: JoinHandle<Outcome<T>>) -> Self {
-        Self { entry, result: Pending::Task(handle) }
+        Self {
+            entry,
+            result: Pending::Task(handle),
+        }
     }
 
     pub(crate) fn of_thread(entry: Arc<Entry>, result: oneshot::Receiver<Outcome<T>>) -> Self {
-        Self { entry, result: Pending::Thread(result) }
+        Self {
+            entry,
+            result: Pending::Thread(result),
+        }
     }
 
     /// Waits until the task has ended and its future was dropped, and says how it ended.
@@ -181,7 +187,9 @@ impl<T> Future for TaskHandle<T> {
         Poll::Ready(match &mut self.result {
             // An error means that the runtime shut down before the task ended.
             Pending::Task(handle) => ready!(Pin::new(handle).poll(cx)).unwrap_or(Outcome::Aborted),
-            Pending::Thread(result) => ready!(Pin::new(result).poll(cx)).unwrap_or(Outcome::Aborted),
+            Pending::Thread(result) => {
+                ready!(Pin::new(result).poll(cx)).unwrap_or(Outcome::Aborted)
+            }
         })
     }
 }

@@ -143,11 +143,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + fmt::Display + 'static> Keyed<K> {
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
     /// Like [`new`](Self::new), for keys without `Display` or with better names than that.
     #[must_use]
-    pub fn with_names(
-        group: &Group,
-        name_of: impl Fn(&K) -> Name + Send + Sync + 'static,
-    ) -> Self {
-        Self { group: group.clone(), map: Arc::new(Map::new()), name_of: Arc::new(name_of) }
+    pub fn with_names(group: &Group, name_of: impl Fn(&K) -> Name + Send + Sync + 'static) -> Self {
+        Self {
+            group: group.clone(),
+            map: Arc::new(Map::new()),
+            name_of: Arc::new(name_of),
+        }
     }
 
     /// The group in which the tasks live.
@@ -194,9 +195,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
                 return Ok(Ensured::Unchanged);
             }
             let old = self.end_old(&key).await?;
-            let handle =
-                self.launch_reserved(key, &reserved, Some(spec_hash), location, work)?;
-            Ok(if old { Ensured::Restarted(handle) } else { Ensured::Started(handle) })
+            let handle = self.launch_reserved(key, &reserved, Some(spec_hash), location, work)?;
+            Ok(if old {
+                Ensured::Restarted(handle)
+            } else {
+                Ensured::Started(handle)
+            })
         }
     }
 
@@ -284,7 +288,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
     /// The keys with a live task, in no particular order.
     #[must_use]
     pub fn keys(&self) -> Vec<K> {
-        self.map.entries(|_| true).into_iter().map(|(key, _)| key).collect()
+        self.map
+            .entries(|_| true)
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect()
     }
 
     /// All live tasks with their keys, in no particular order.
@@ -299,7 +307,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
 
     /// Ends the present task of a reserved key. Returns whether there was one.
     async fn end_old(&self, key: &K) -> Result<bool, ReplaceError> {
-        let Some(entry) = self.map.entry_of(key) else { return Ok(false) };
+        let Some(entry) = self.map.entry_of(key) else {
+            return Ok(false);
+        };
         match end(&entry, &Cause::Replaced, self.options()).await {
             Stopped::Stuck(info) => Err(ReplaceError::Stuck(info)),
             _ => Ok(true),
@@ -319,13 +329,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.launch(key, Some(reserved), hash, location, work).map_err(|error| match error {
-            StartError::Closed(closed) => closed,
-            // Nobody else starts a key that we have reserved.
-            StartError::Exists(Exists { key }) => {
-                self.group.inner.refuse(&key, crate::Refusal::Closed)
-            }
-        })
+        self.launch(key, Some(reserved), hash, location, work)
+            .map_err(|error| match error {
+                StartError::Closed(closed) => closed,
+                // Nobody else starts a key that we have reserved.
+                StartError::Exists(Exists { key }) => {
+                    self.group.inner.refuse(&key, crate::Refusal::Closed)
+                }
+            })
     }
 
     fn launch<C, F>(
@@ -343,7 +354,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
     {
         let name = (self.name_of)(&key);
         let enter = |name| self.group.enter_scoped(name, location);
-        let occupied = self.map.occupy(&key, &name, reserved.is_some(), hash, enter)?;
+        let occupied = self
+            .map
+            .occupy(&key, &name, reserved.is_some(), hash, enter)?;
         let Occupied { entry, generation } = occupied;
         let guard = KeyGuard::new(Arc::clone(&self.map), key, generation);
         Ok(self.group.launch_scoped(entry, guard, work))
@@ -391,6 +404,8 @@ async fn end_all<K>(
 
 impl<K> fmt::Debug for Keyed<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyed").field("group", &self.group.path()).finish_non_exhaustive()
+        f.debug_struct("Keyed")
+            .field("group", &self.group.path())
+            .finish_non_exhaustive()
     }
 }

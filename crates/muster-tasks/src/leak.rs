@@ -52,7 +52,13 @@ impl LeakCheck {
         let runtime = Handle::try_current().ok();
         let foreign = foreign(runtime.as_ref(), group);
         let patience = Duration::from_millis(500);
-        Self { group: group.clone(), runtime, foreign, patience, ignored: Vec::new() }
+        Self {
+            group: group.clone(),
+            runtime,
+            foreign,
+            patience,
+            ignored: Vec::new(),
+        }
     }
 
     /// How long to wait for tasks that are just ending, in real time.
@@ -81,7 +87,9 @@ impl LeakCheck {
             for _ in 0..8 {
                 tokio::task::yield_now().await;
             }
-            let Err(report) = self.look() else { return Ok(()) };
+            let Err(report) = self.look() else {
+                return Ok(());
+            };
             if waited >= self.patience {
                 return Err(report);
             }
@@ -94,7 +102,10 @@ impl LeakCheck {
 
     fn look(&self) -> Result<(), LeakReport> {
         let mut tasks = Vec::new();
-        let everything = SnapshotOptions { max_tasks: usize::MAX, ..SnapshotOptions::default() };
+        let everything = SnapshotOptions {
+            max_tasks: usize::MAX,
+            ..SnapshotOptions::default()
+        };
         let mut groups = vec![self.group.snapshot(everything).root];
         while let Some(mut group) = groups.pop() {
             tasks.append(&mut group.tasks);
@@ -128,7 +139,11 @@ impl fmt::Display for LeakReport {
             write!(f, "\n  and {} more", self.tasks.len() - SHOWN)?;
         }
         if self.foreign > 0 {
-            write!(f, "\n  {} tasks that were not spawned into the group", self.foreign)?;
+            write!(
+                f,
+                "\n  {} tasks that were not spawned into the group",
+                self.foreign
+            )?;
         }
         Ok(())
     }

@@ -128,7 +128,5 @@ pub use muster_tasks_macros::test;
 pub use name::Name;
 pub use panic::{CodeLocation, PanicData, PanicInfo, catch_panic, catch_panic_sync};
 pub use resident::{Overlap, ResidentHandle, ResidentOptions, ResidentStats};
-pub use snapshot::{
-    GroupCount, GroupSnapshot, Snapshot, SnapshotOptions, TaskInfo, TaskState,
-};
+pub use snapshot::{GroupCount, GroupSnapshot, Snapshot, SnapshotOptions, TaskInfo, TaskState};
 pub use timeout::{TimedOut, timeout};

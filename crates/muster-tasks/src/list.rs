@@ -22,7 +22,11 @@ struct Tasks {
 
 impl List {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Tasks { closed: false, live: Slab::new(), ended: [0; 5] }))
+        Self(Mutex::new(Tasks {
+            closed: false,
+            live: Slab::new(),
+            ended: [0; 5],
+        }))
     }
 
     /// Lists a task and returns how many are live; refused when closed.
@@ -45,7 +49,9 @@ impl List {
         let mut tasks = self.0.lock();
         entry.set_ended(end);
         tasks.ended[end as usize] += 1;
-        let listed = tasks.live.try_remove(entry.slot.load(Ordering::Relaxed) as usize);
+        let listed = tasks
+            .live
+            .try_remove(entry.slot.load(Ordering::Relaxed) as usize);
         let empty = tasks.live.is_empty();
         if empty && tasks.live.capacity() > 4 * SLICE {
             tasks.live = Slab::new();
@@ -89,7 +95,11 @@ impl List {
             return None;
         }
         let to = (from + SLICE).min(end);
-        into.extend((from..to).filter_map(|place| tasks.live.get(place)).cloned());
+        into.extend(
+            (from..to)
+                .filter_map(|place| tasks.live.get(place))
+                .cloned(),
+        );
         Some(to)
     }
 }

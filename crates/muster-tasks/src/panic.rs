@@ -31,7 +31,10 @@ pub struct CodeLocation {
 
 impl From<&Location<'_>> for CodeLocation {
     fn from(location: &Location<'_>) -> Self {
-        Self { file: location.file().into(), line: location.line() }
+        Self {
+            file: location.file().into(),
+            line: location.line(),
+        }
     }
 }
 
@@ -118,7 +121,11 @@ pub fn catch_panic_sync<T>(f: impl FnOnce() -> T) -> Result<T, PanicInfo> {
 
 fn log<T>(result: &Result<T, PanicInfo>) {
     if let Err(info) = result {
-        let at = info.location.as_ref().map(ToString::to_string).unwrap_or_default();
+        let at = info
+            .location
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!(panic = %info.message, at, "caught a panic");
     }
 }

@@ -48,7 +48,13 @@ fn count(group: &GroupSnapshot) -> usize {
 }
 
 fn write_task(out: &mut String, task: &TaskInfo, indent: usize) -> fmt::Result {
-    let TaskInfo { name, id, state, polls, .. } = task;
+    let TaskInfo {
+        name,
+        id,
+        state,
+        polls,
+        ..
+    } = task;
     write!(out, "{:indent$}{name} #{id} {state}", "")?;
     if let Some(time) = task.polling_for {
         write!(out, " for {}", Age(time))?;

@@ -185,7 +185,8 @@ impl Group {
         let location = Location::caller();
         let shared = Arc::new(Shared::default());
         let grace = self.inner.settings.grace;
-        let driver = driver::Driver::new(period, options, grace, location, Arc::clone(&shared), job);
+        let driver =
+            driver::Driver::new(period, options, grace, location, Arc::clone(&shared), job);
         let entry = self.enter_scoped(name, location)?;
         let task = self.launch_scoped(entry, (), |cx| driver.drive(cx));
         Ok(ResidentHandle { task, shared })

@@ -32,7 +32,13 @@ pin_project! {
 
 impl<F: Future, G> Scoped<F, G> {
     pub(crate) fn new(fut: F, guard: G) -> Self {
-        Self { fut: Some(fut), ended: None, drain: None, forced: false, guard }
+        Self {
+            fut: Some(fut),
+            ended: None,
+            drain: None,
+            forced: false,
+            guard,
+        }
     }
 }
 

@@ -50,7 +50,10 @@ unsafe impl Send for Signal {}
 
 impl Signal {
     pub(crate) fn new(bits: u32) -> Self {
-        Self { bits: AtomicU32::new(bits), waker: UnsafeCell::new(MaybeUninit::uninit()) }
+        Self {
+            bits: AtomicU32::new(bits),
+            waker: UnsafeCell::new(MaybeUninit::uninit()),
+        }
     }
 
     /// The current bits.

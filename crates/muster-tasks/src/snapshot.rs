@@ -13,7 +13,11 @@ use crate::{Cause, Name, blocking, clock};
 
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum TaskState {
     /// Spawned, never polled yet (or waiting for a place under a limit).
@@ -114,7 +118,11 @@ impl TaskInfo {
 
 impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} #{}: {}", self.group, self.name, self.id, self.state)?;
+        write!(
+            f,
+            "{}/{} #{}: {}",
+            self.group, self.name, self.id, self.state
+        )?;
         if let Some(time) = self.polling_for {
             write!(f, " for {}", Age(time))?;
         }
@@ -138,7 +146,11 @@ pub struct SnapshotOptions {
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { max_tasks: 10_000, min_age: Duration::ZERO, state: None }
+        Self {
+            max_tasks: 10_000,
+            min_age: Duration::ZERO,
+            state: None,
+        }
     }
 }
 
@@ -181,9 +193,18 @@ pub struct GroupSnapshot {
 
 impl Snapshot {
     pub(crate) fn of(top: &Arc<GroupInner>, options: &SnapshotOptions) -> Self {
-        let mut taking = Taking { options, room: options.max_tasks, live: 0, left_out: 0 };
+        let mut taking = Taking {
+            options,
+            room: options.max_tasks,
+            live: 0,
+            left_out: 0,
+        };
         let root = taking.group(top, top.path());
-        Self { root, live: taking.live, left_out: taking.left_out }
+        Self {
+            root,
+            live: taking.live,
+            left_out: taking.left_out,
+        }
     }
 
     /// The tree as text: groups with their counts, tasks with state, ages and place.
@@ -268,16 +289,21 @@ pub(crate) fn count_by_place(top: &Arc<GroupInner>) -> Vec<GroupCount> {
             return;
         }
         let path = group.path();
-        counts.extend(own.into_iter().map(|((name, location), (live, since))| GroupCount {
-            group: Arc::clone(&path),
-            name,
-            location: location.into(),
-            live,
-            oldest: clock::since_ms(since),
-        }));
+        counts.extend(
+            own.into_iter()
+                .map(|((name, location), (live, since))| GroupCount {
+                    group: Arc::clone(&path),
+                    name,
+                    location: location.into(),
+                    live,
+                    oldest: clock::since_ms(since),
+                }),
+        );
     });
     counts.sort_by(|a, b| {
-        b.live.cmp(&a.live).then_with(|| (&a.group, &a.name).cmp(&(&b.group, &b.name)))
+        b.live
+            .cmp(&a.live)
+            .then_with(|| (&a.group, &a.name).cmp(&(&b.group, &b.name)))
     });
     counts
 }

@@ -115,7 +115,11 @@ pin_project! {
 impl<W, S> Task<W, S> {
     #[inline]
     pub(crate) fn new(work: W, entry: Arc<Entry>) -> Self {
-        Self { work: Some(work), entry, sink: PhantomData }
+        Self {
+            work: Some(work),
+            entry,
+            sink: PhantomData,
+        }
     }
 }
 

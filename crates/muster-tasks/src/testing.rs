@@ -34,8 +34,11 @@ pub fn run<T, F: Future<Output = T>>(
     test: impl FnOnce(Group) -> F,
     is_err: fn(&T) -> bool,
 ) -> T {
-    let mut builder =
-        if config.multi_thread { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let mut builder = if config.multi_thread {
+        Builder::new_multi_thread()
+    } else {
+        Builder::new_current_thread()
+    };
     if let Some(threads) = config.worker_threads {
         builder.worker_threads(threads);
     }
@@ -48,7 +51,11 @@ pub fn run<T, F: Future<Output = T>>(
         let root = Group::root(config.name);
         let check = LeakCheck::new(&root);
         let result = test(root.clone()).await;
-        let leaks = if is_err(&result) { Ok(()) } else { check.check().await };
+        let leaks = if is_err(&result) {
+            Ok(())
+        } else {
+            check.check().await
+        };
         // Whatever is left must not go on while the runtime ends.
         let options = StopOptions {
             grace: Duration::ZERO,

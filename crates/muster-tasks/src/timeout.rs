@@ -32,5 +32,7 @@ pub struct TimedOut {
 /// # Panics
 /// Outside a tokio runtime with a timer.
 pub async fn timeout<F: Future>(after: Duration, fut: F) -> Result<F::Output, TimedOut> {
-    tokio::time::timeout(after, fut).await.map_err(|_| TimedOut { after })
+    tokio::time::timeout(after, fut)
+        .await
+        .map_err(|_| TimedOut { after })
 }

@@ -61,7 +61,13 @@ impl GroupBuilder {
             on_panic: Policy::Continue,
             limit: None,
         };
-        Self { name, parent, settings, blocking_limit: None, shards: 1 }
+        Self {
+            name,
+            parent,
+            settings,
+            blocking_limit: None,
+            shards: 1,
+        }
     }
 
     /// How long tasks get to end by themselves when the group is stopped or its time is up.
@@ -161,7 +167,10 @@ fn watch_deadline(inner: &Arc<GroupInner>, deadline: Instant) {
             inner.abort_all();
         }
     };
-    #[expect(clippy::disallowed_methods, reason = "the timer of a group, ended with the group")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the timer of a group, ended with the group"
+    )]
     let handle = runtime.spawn(watch);
     inner.set_watch(handle.abort_handle());
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -19,6 +18,7 @@ use crate::entry::{End, Entry};
 use crate::error::{Closed, FailureKind, Refusal, Summary, TaskFailure};
 use crate::list::List;
 use crate::signal::BLOCKING;
+use crate::sync::Mutex;
 use crate::{Cause, Name};
 
 /// Entries or groups that are visited per lock hold.
@@ -181,10 +181,20 @@ impl GroupInner {
         location: &'static Location<'static>,
         bits: u32,
     ) -> Result<Arc<Entry>, Closed> {
-        let shard = if self.lists.len() == 1 { 0 } else { thread_number() % self.lists.len() };
+        let shard = if self.lists.len() == 1 {
+            0
+        } else {
+            thread_number() % self.lists.len()
+        };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let entry =
-            Arc::new(Entry::new(Arc::clone(self), name, location, id, shard as u8, bits));
+        let entry = Arc::new(Entry::new(
+            Arc::clone(self),
+            name,
+            location,
+            id,
+            shard as u8,
+            bits,
+        ));
         match self.lists[shard].add(&entry) {
             Ok(live) => {
                 if live > self.settings.max_live {
@@ -198,7 +208,11 @@ impl GroupInner {
 
     #[cold]
     pub(crate) fn refuse(&self, task: &Name, why: Refusal) -> Closed {
-        Closed { group: self.path(), task: task.clone(), why }
+        Closed {
+            group: self.path(),
+            task: task.clone(),
+            why,
+        }
     }
 
     pub(crate) fn why_closed(&self) -> Refusal {
@@ -269,7 +283,12 @@ impl GroupInner {
 
     /// The child groups at this moment.
     pub(crate) fn children(&self) -> Vec<Arc<Self>> {
-        self.control.lock().children.iter().map(|(_, child)| Arc::clone(child)).collect()
+        self.control
+            .lock()
+            .children
+            .iter()
+            .map(|(_, child)| Arc::clone(child))
+            .collect()
     }
 
     /// Calls `f` for this group and every group below it, parents first.
@@ -396,7 +415,11 @@ impl GroupInner {
     /// A task of this group panicked.
     #[cold]
     pub(crate) fn on_panic(self: &Arc<Self>, entry: &Entry, info: crate::PanicInfo) {
-        let at = info.location.as_ref().map(ToString::to_string).unwrap_or_default();
+        let at = info
+            .location
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let (group, task) = (self.path(), &entry.name);
         tracing::error!(%group, %task, panic = %info.message, at, "a task panicked");
         self.fail(failure_of(entry, FailureKind::Panic(info)), true);
@@ -413,11 +436,23 @@ impl GroupInner {
 
     fn fail(self: &Arc<Self>, failure: TaskFailure, panic: bool) {
         let text: Arc<str> = failure.to_string().into();
-        let cause = if panic { Cause::Panicked(text) } else { Cause::Failed(text) };
+        let cause = if panic {
+            Cause::Panicked(text)
+        } else {
+            Cause::Failed(text)
+        };
         let mut at = Some(self);
         while let Some(group) = at {
-            group.control.lock().first_failure.get_or_insert_with(|| Box::new(failure.clone()));
-            let policy = if panic { group.settings.on_panic } else { group.settings.on_error };
+            group
+                .control
+                .lock()
+                .first_failure
+                .get_or_insert_with(|| Box::new(failure.clone()));
+            let policy = if panic {
+                group.settings.on_panic
+            } else {
+                group.settings.on_error
+            };
             match policy {
                 Policy::Continue => return,
                 Policy::CancelGroup => return group.cancel(cause),
@@ -479,7 +514,9 @@ impl GroupInner {
             if let Some(watch) = watch {
                 watch.abort();
             }
-            let (Some(parent), Some(place)) = (group.parent.as_deref(), place) else { return };
+            let (Some(parent), Some(place)) = (group.parent.as_deref(), place) else {
+                return;
+            };
             let sum = group.own_summary();
             let removed = {
                 let mut control = parent.control.lock();

@@ -25,7 +25,10 @@ pub(crate) struct Place {
 impl Limit {
     pub(crate) fn new(size: usize) -> Self {
         let now = size.min(Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(now)), size: Mutex::new(Size { now, owed: 0 }) }
+        Self {
+            places: Arc::new(Semaphore::new(now)),
+            size: Mutex::new(Size { now, owed: 0 }),
+        }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -51,13 +54,19 @@ impl Limit {
     pub(crate) async fn place(self: Arc<Self>) -> Place {
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = Arc::clone(&self.places).acquire_owned().await.ok();
-        Place { permit, limit: self }
+        Place {
+            permit,
+            limit: self,
+        }
     }
 
     /// Takes a place if one is free.
     pub(crate) fn try_place(self: &Arc<Self>) -> Option<Place> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Place { permit: Some(permit), limit: Arc::clone(self) })
+        Some(Place {
+            permit: Some(permit),
+            limit: Arc::clone(self),
+        })
     }
 }
 

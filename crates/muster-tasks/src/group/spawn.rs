@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Group;
 use super::limit::Place;
+use crate::Name;
 use crate::blocking::{self, BlockingCtx, BlockingOptions};
 use crate::ctx::Ctx;
 use crate::entry::Entry;
@@ -18,7 +19,6 @@ use crate::handle::TaskHandle;
 use crate::scope::Scoped;
 use crate::signal::{HAS_CTX, QUEUED, SCOPED};
 use crate::task::{Discard, Keep, Plain, Sink, Task, Work};
-use crate::Name;
 
 impl Group {
     /// Spawns a future and returns a handle for its result.
@@ -31,11 +31,7 @@ impl Group {
     /// [`Closed`] if the group takes no more tasks; the future is dropped without being run.
     #[track_caller]
     #[inline]
-    pub fn spawn<F>(
-        &self,
-        name: impl Into<Name>,
-        fut: F,
-    ) -> Result<TaskHandle<F::Output>, Closed>
+    pub fn spawn<F>(&self, name: impl Into<Name>, fut: F) -> Result<TaskHandle<F::Output>, Closed>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -296,7 +292,10 @@ impl Group {
             let _place = place;
             fut.await
         };
-        let handle = self.launch(Task::<_, Keep>::new(Plain { fut: work }, Arc::clone(&entry)));
+        let handle = self.launch(Task::<_, Keep>::new(
+            Plain { fut: work },
+            Arc::clone(&entry),
+        ));
         Ok(TaskHandle::of_task(entry, handle))
     }
 
@@ -310,7 +309,11 @@ impl Group {
         if self.inner.runtime.is_none() && Handle::try_current().is_err() {
             return Err(self.inner.refuse(&name, Refusal::NoRuntime));
         }
-        let queued = if self.inner.settings.limit.is_some() { QUEUED } else { 0 };
+        let queued = if self.inner.settings.limit.is_some() {
+            QUEUED
+        } else {
+            0
+        };
         self.inner.register(name, location, bits | queued)
     }
 
@@ -354,7 +357,10 @@ impl Group {
     }
 
     #[inline]
-    #[expect(clippy::disallowed_methods, reason = "the one place where group tasks are spawned")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where group tasks are spawned"
+    )]
     fn launch<W, S>(&self, task: Task<W, S>) -> JoinHandle<S::Out>
     where
         W: Work + Send + 'static,

@@ -39,7 +39,10 @@ impl StopOptions {
     /// The default options with this grace period.
     #[must_use]
     pub fn grace(grace: Duration) -> Self {
-        Self { grace, ..Self::default() }
+        Self {
+            grace,
+            ..Self::default()
+        }
     }
 }
 
@@ -85,12 +88,24 @@ impl StopReport {
 
 impl fmt::Display for StopReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, finished_in_grace, aborted, elapsed, .. } = self;
-        write!(f, "stopped {asked} tasks in {elapsed:.1?}: {finished_in_grace} ended when asked")?;
+        let Self {
+            asked,
+            finished_in_grace,
+            aborted,
+            elapsed,
+            ..
+        } = self;
+        write!(
+            f,
+            "stopped {asked} tasks in {elapsed:.1?}: {finished_in_grace} ended when asked"
+        )?;
         if *aborted > 0 {
             write!(f, ", {aborted} aborted")?;
         }
-        for (tasks, what) in [(&self.stuck, "busy in a poll"), (&self.blocking, "blocking")] {
+        for (tasks, what) in [
+            (&self.stuck, "busy in a poll"),
+            (&self.blocking, "blocking"),
+        ] {
             if !tasks.is_empty() {
                 write!(f, ", {} still {what}", tasks.len())?;
             }
@@ -135,7 +150,11 @@ impl Group {
             self.inner.abort_all();
             let _ = timeout_at(ask_until + options.abort_after, self.inner.drained()).await;
         }
-        let (stuck, blocking) = if left > 0 { remains(&self.inner) } else { Default::default() };
+        let (stuck, blocking) = if left > 0 {
+            remains(&self.inner)
+        } else {
+            Default::default()
+        };
         StopReport {
             asked,
             finished_in_grace: asked.saturating_sub(left),
@@ -205,7 +224,11 @@ fn remains(top: &Arc<GroupInner>) -> (Vec<TaskInfo>, Vec<TaskInfo>) {
     top.walk(|group| {
         group.each_entry(|entry| {
             let info = TaskInfo::of(entry);
-            if entry.is_blocking() { blocking.push(info) } else { stuck.push(info) }
+            if entry.is_blocking() {
+                blocking.push(info)
+            } else {
+                stuck.push(info)
+            }
         });
     });
     (stuck, blocking)

@@ -51,7 +51,11 @@ pub(super) struct Occupied {
 impl<K: Hash + Eq + Clone> Map<K> {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State { slots: HashMap::new(), live: 0, generations: 0 }),
+            state: Mutex::new(State {
+                slots: HashMap::new(),
+                live: 0,
+                generations: 0,
+            }),
             reconciling: Turns::new(()),
         }
     }
@@ -77,8 +81,16 @@ impl<K: Hash + Eq + Clone> Map<K> {
         state.generations += 1;
         state.live += 1;
         let generation = state.generations;
-        let live = Live { entry: Arc::clone(&entry), generation, hash };
-        state.slots.entry(key.clone()).or_insert_with(Slot::new).task = Some(live);
+        let live = Live {
+            entry: Arc::clone(&entry),
+            generation,
+            hash,
+        };
+        state
+            .slots
+            .entry(key.clone())
+            .or_insert_with(Slot::new)
+            .task = Some(live);
         Ok(Occupied { entry, generation })
     }
 
@@ -104,7 +116,10 @@ impl<K: Hash + Eq + Clone> Map<K> {
     /// The tasks of the keys that match.
     pub(super) fn entries(&self, mut matches: impl FnMut(&K) -> bool) -> Vec<(K, Arc<Entry>)> {
         let state = self.state.lock();
-        let live = state.slots.iter().filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
+        let live = state
+            .slots
+            .iter()
+            .filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
         live.filter(|(key, _)| matches(key))
             .map(|(key, task)| (key.clone(), Arc::clone(&task.entry)))
             .collect()
@@ -113,23 +128,37 @@ impl<K: Hash + Eq + Clone> Map<K> {
     /// The hashes of all live keys.
     pub(super) fn hashes(&self) -> HashMap<K, Option<u64>> {
         let state = self.state.lock();
-        let live = state.slots.iter().filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
+        let live = state
+            .slots
+            .iter()
+            .filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
         live.map(|(key, task)| (key.clone(), task.hash)).collect()
     }
 
     pub(super) fn infos(&self) -> Vec<KeyInfo<K>> {
         let tasks: Vec<_> = {
             let state = self.state.lock();
-            let live = state.slots.iter().filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
+            let live = state
+                .slots
+                .iter()
+                .filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
             live.map(|(key, task)| {
-                (key.clone(), task.generation, task.hash, Arc::clone(&task.entry))
+                (
+                    key.clone(),
+                    task.generation,
+                    task.hash,
+                    Arc::clone(&task.entry),
+                )
             })
             .collect()
         };
         tasks
             .into_iter()
-            .map(|(key, generation, spec_hash, entry)| {
-                KeyInfo { key, generation, spec_hash, task: TaskInfo::of(&entry) }
+            .map(|(key, generation, spec_hash, entry)| KeyInfo {
+                key,
+                generation,
+                spec_hash,
+                task: TaskInfo::of(&entry),
             })
             .collect()
     }
@@ -137,7 +166,11 @@ impl<K: Hash + Eq + Clone> Map<K> {
 
 impl Slot {
     fn new() -> Self {
-        Self { task: None, reserved: 0, turns: Arc::new(Turns::new(())) }
+        Self {
+            task: None,
+            reserved: 0,
+            turns: Arc::new(Turns::new(())),
+        }
     }
 
     fn is_free(&self) -> bool {
@@ -154,19 +187,33 @@ pub(super) struct KeyGuard<K: Hash + Eq> {
 
 impl<K: Hash + Eq> KeyGuard<K> {
     pub(super) fn new(map: Arc<Map<K>>, key: K, generation: u64) -> Self {
-        Self { map, key, generation }
+        Self {
+            map,
+            key,
+            generation,
+        }
     }
 }
 
 impl<K: Hash + Eq> Drop for KeyGuard<K> {
     fn drop(&mut self) {
         let mut state = self.map.state.lock();
-        let Some(slot) = state.slots.get_mut(&self.key) else { return };
-        if slot.task.as_ref().is_none_or(|task| task.generation != self.generation) {
+        let Some(slot) = state.slots.get_mut(&self.key) else {
+            return;
+        };
+        if slot
+            .task
+            .as_ref()
+            .is_none_or(|task| task.generation != self.generation)
+        {
             return;
         }
         let gone = slot.task.take();
-        let removed = if slot.is_free() { state.slots.remove(&self.key) } else { None };
+        let removed = if slot.is_free() {
+            state.slots.remove(&self.key)
+        } else {
+            None
+        };
         state.live -= 1;
         drop(state);
         drop((gone, removed));
@@ -192,7 +239,11 @@ impl<K: Hash + Eq + Clone> Reserved<K> {
             slot.reserved += 1;
             Arc::clone(&slot.turns)
         };
-        let mut reserved = Self { turn: None, map: Arc::clone(map), key: key.clone() };
+        let mut reserved = Self {
+            turn: None,
+            map: Arc::clone(map),
+            key: key.clone(),
+        };
         reserved.turn = Some(turns.lock_owned().await);
         reserved
     }

@@ -78,8 +78,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
         F::Output: Send + 'static,
     {
         let location = Location::caller();
-        let mut wanted: HashMap<K, (u64, C)> =
-            wanted.into_iter().map(|(key, hash, work)| (key, (hash, work))).collect();
+        let mut wanted: HashMap<K, (u64, C)> = wanted
+            .into_iter()
+            .map(|(key, hash, work)| (key, (hash, work)))
+            .collect();
         async move {
             let _one_at_a_time = self.map.reconciling().await;
             let mut diff = Diff::default();
@@ -95,7 +97,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
                     Some((new, work)) => due.push((key, new, work)),
                 }
             }
-            due.extend(wanted.into_iter().map(|(key, (hash, work))| (key, hash, work)));
+            due.extend(
+                wanted
+                    .into_iter()
+                    .map(|(key, (hash, work))| (key, hash, work)),
+            );
             let dropped = self.map.entries(|key| unwanted.contains(key));
             for (_, entry) in &dropped {
                 entry.cancel(Cause::Stop);

@@ -73,7 +73,17 @@ where
         // A period of nothing would be a busy loop.
         let period = period.max(Duration::from_millis(1));
         let live = Vec::new();
-        Self { period, options, grace, location, shared, job, live, queued: false, started: 0 }
+        Self {
+            period,
+            options,
+            grace,
+            location,
+            shared,
+            job,
+            live,
+            queued: false,
+            started: 0,
+        }
     }
 
     pub(super) async fn drive(mut self, cx: Ctx) {
@@ -109,7 +119,9 @@ where
         }
         // The scope ends what still runs; its grace period is the group's.
         for run in &self.live {
-            run.handle.entry().cancel(cx.cause().unwrap_or(Cause::OwnerEnded));
+            run.handle
+                .entry()
+                .cancel(cx.cause().unwrap_or(Cause::OwnerEnded));
         }
     }
 
@@ -133,7 +145,9 @@ where
         }
         let missed = late.as_nanos() / self.period.as_nanos() + 1;
         self.shared.stats.lock().skipped += u64::try_from(missed).unwrap_or(u64::MAX);
-        next + self.period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+        next + self
+            .period
+            .saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
     }
 
     fn is_exhausted(&self) -> bool {
@@ -176,7 +190,9 @@ where
         self.started += 1;
         let group_name = &group.inner.name;
         let work = &mut self.job;
-        let Ok(entry) = group.enter_scoped(group_name.clone(), self.location) else { return };
+        let Ok(entry) = group.enter_scoped(group_name.clone(), self.location) else {
+            return;
+        };
         let cx = Ctx::new(Arc::clone(&entry));
         let fut = match guard(|| work(cx)) {
             Ok(fut) => fut,
@@ -193,7 +209,13 @@ where
         });
         let since = Instant::now();
         let until = self.options.timeout.map(|timeout| since + timeout);
-        self.live.push(Run { handle, since, stage: Stage::Running, until, timed_out: false });
+        self.live.push(Run {
+            handle,
+            since,
+            stage: Stage::Running,
+            until,
+            timed_out: false,
+        });
         let mut stats = self.shared.stats.lock();
         stats.runs += 1;
         stats.live = self.live.len();
@@ -203,7 +225,11 @@ where
         let run = self.live.swap_remove(index);
         let mut stats = self.shared.stats.lock();
         stats.live = self.live.len();
-        stats.stuck = self.live.iter().filter(|run| run.stage == Stage::Stuck).count();
+        stats.stuck = self
+            .live
+            .iter()
+            .filter(|run| run.stage == Stage::Stuck)
+            .count();
         stats.last_duration = Some(run.since.elapsed());
         match outcome {
             Outcome::Panicked(_) => stats.panicked += 1,

@@ -1,0 +1,186 @@
+//! What a task costs, side by side with raw tokio in the same run:
+//! `cargo run --release -p muster-tasks --example overhead`.
+//!
+//! CPU time of the process per task; each figure is the minimum of interleaved rounds.
+
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use muster_tasks::Group;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TASKS: usize = 100_000;
+const ROUNDS: usize = 21;
+const PARKED: usize = 1_000_000;
+
+fn main() {
+    for threads in [0, 2] {
+        let runtime = runtime(threads);
+        let kind = if threads == 0 { "current thread" } else { "2 workers" };
+        println!("{kind}, {TASKS} short tasks, cpu-ns per task");
+        short(&runtime);
+    }
+    parked();
+}
+
+fn runtime(threads: usize) -> Runtime {
+    let mut builder =
+        if threads == 0 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build().unwrap()
+}
+
+fn short(runtime: &Runtime) {
+    let mut best = [f64::MAX; 6];
+    for _ in 0..ROUNDS {
+        let results = runtime.block_on(async {
+            [
+                measure(raw_detached()).await,
+                measure(own_detached(false)).await,
+                measure(own_detached(true)).await,
+                measure(raw_joined()).await,
+                measure(own_joined(false)).await,
+                measure(own_joined(true)).await,
+            ]
+        });
+        for (best, result) in best.iter_mut().zip(results) {
+            *best = best.min(result);
+        }
+    }
+    let [raw, own, own_cx, raw_join, own_join, own_join_cx] = best;
+    println!("  raw detached        {raw:7.0}");
+    println!("  go + finish         {own:7.0}  (+{:.0})", own - raw);
+    println!("  go_cx + cancelled() {own_cx:7.0}  (+{:.0})", own_cx - raw);
+    println!("  raw spawn + join    {raw_join:7.0}");
+    println!("  spawn + join        {own_join:7.0}  ({:.2}x)", own_join / raw_join);
+    println!("  spawn_cx + join     {own_join_cx:7.0}  ({:.2}x)", own_join_cx / raw_join);
+}
+
+async fn measure(work: impl Future<Output = ()>) -> f64 {
+    let begin = cpu_time();
+    work.await;
+    (cpu_time() - begin) * 1e9 / TASKS as f64
+}
+
+fn cpu_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Counts tasks down and tells when there is none left.
+struct Countdown {
+    left: AtomicUsize,
+    done: Notify,
+}
+
+async fn raw_detached() {
+    let count = Arc::new(Countdown { left: AtomicUsize::new(TASKS), done: Notify::new() });
+    for _ in 0..TASKS {
+        let count = Arc::clone(&count);
+        tokio::spawn(async move {
+            if count.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                count.done.notify_one();
+            }
+        });
+    }
+    count.done.notified().await;
+}
+
+async fn own_detached(with_cx: bool) {
+    let group = Group::root("bench");
+    for _ in 0..TASKS {
+        if with_cx {
+            group
+                .go_cx("t", |cx| async move {
+                    tokio::select! { biased; _ = cx.cancelled() => {}, () = std::future::ready(()) => {} }
+                })
+                .unwrap();
+        } else {
+            group.go("t", async {}).unwrap();
+        }
+    }
+    group.wait().await;
+}
+
+async fn raw_joined() {
+    let handles: Vec<_> = (0..TASKS).map(|i| tokio::spawn(async move { i })).collect();
+    for handle in handles {
+        black_box(handle.await.unwrap());
+    }
+}
+
+async fn own_joined(with_cx: bool) {
+    let group = Group::root("bench");
+    let spawn = |i| {
+        if with_cx { group.spawn_cx("t", move |_cx| async move { i }) } else { group.spawn("t", async move { i }) }
+    };
+    let handles: Vec<_> = (0..TASKS).map(|i| spawn(i).unwrap()).collect();
+    for handle in handles {
+        black_box(handle.join().await.done().unwrap());
+    }
+}
+
+fn parked() {
+    println!("{PARKED} parked tasks, 2 workers");
+    for with_cx in [false, true] {
+        let runtime = runtime(2);
+        runtime.block_on(async {
+            let group = Group::root("bench");
+            let before = rss();
+            let begin = Instant::now();
+            for _ in 0..PARKED {
+                if with_cx {
+                    group.go_cx("parked", |cx| async move { drop(cx.cancelled().await) }).unwrap();
+                } else {
+                    group.go("parked", std::future::pending::<()>()).unwrap();
+                }
+            }
+            while group.snapshot_spawned() {
+                tokio::task::yield_now().await;
+            }
+            let spawned = begin.elapsed();
+            let bytes = (rss() - before) / PARKED;
+            let begin = Instant::now();
+            let counts = group.groups();
+            let counted = begin.elapsed();
+            assert_eq!(counts[0].live, PARKED);
+            let report = group.stop().await;
+            let kind = if with_cx { "with cx.cancelled()" } else { "plain" };
+            println!(
+                "  {kind}: {bytes} B RSS per task, spawned in {spawned:.2?}, counted in {counted:.2?}, \
+                 stopped in {:.2?} ({})",
+                report.elapsed,
+                if report.is_clean() { "clean" } else { "not clean" },
+            );
+        });
+    }
+}
+
+trait SnapshotSpawned {
+    fn snapshot_spawned(&self) -> bool;
+}
+
+impl SnapshotSpawned for Group {
+    /// Whether some task was never polled.
+    fn snapshot_spawned(&self) -> bool {
+        let state = Some(muster_tasks::TaskState::Spawned);
+        let options = muster_tasks::SnapshotOptions { max_tasks: 1, state, ..Default::default() };
+        !self.snapshot(options).root.tasks.is_empty()
+    }
+}
+
+/// Resident memory of this process, in bytes.
+fn rss() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
