@@ -62,6 +62,9 @@ pub enum Unwritable {
     /// The measurement's name is empty, or nothing but backslashes.
     #[error("write line protocol: the metric has no name")]
     NoName,
+    /// The name begins with `#`: the line would be read as a comment. (Telegraf writes it.)
+    #[error("write line protocol: a line whose name begins with '#' is a comment")]
+    CommentName,
     /// No field is left: there is none, or all are NaN, infinite or without a key.
     #[error("write line protocol: the metric has no field that can be written")]
     NoFields,
@@ -108,6 +111,9 @@ impl Writer {
         let start = out.len();
         if !push(&batch.text, row.name, Kind::Name, out) {
             return Err(Unwritable::NoName);
+        }
+        if out.get(start) == Some(&b'#') {
+            return Err(Unwritable::CommentName);
         }
         for tag in &batch.tags[row.tags.range()] {
             push_tag(batch, tag, out);
