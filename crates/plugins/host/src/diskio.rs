@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use muster_metric::{Batch, MetricType, Timestamp};
-use muster_options::Options;
+use muster_options::{Globs, Options};
 use muster_plugin::{Built, GatherContext, Input, PluginError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ use self::names::{Device, Template};
 use self::parser::{Line, Stats};
 use crate::Roots;
 use crate::files::TextFile;
-use crate::globs::Globs;
+use crate::globs::globs;
 
 /// Which devices to report, and under which names.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -79,7 +79,7 @@ pub(crate) fn build(options: &Table, roots: Roots) -> Built<Box<dyn Input>> {
     Ok(Box::new(DiskioInput {
         diskstats: TextFile::new(roots.proc("diskstats")),
         devices: Devices {
-            globs: Globs::new("devices", &names)?,
+            globs: globs("devices", &names)?,
             links,
             templates: options
                 .name_templates
@@ -178,7 +178,7 @@ impl Devices {
 
     fn are_to_have(&self, name: &str, linked: &[String]) -> bool {
         self.options.devices.is_empty()
-            || self.globs.fits(name)
+            || self.globs.matches(name)
             || linked.iter().any(|linked| linked == name)
     }
 

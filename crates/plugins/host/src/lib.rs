@@ -14,7 +14,9 @@ mod kernel;
 mod mem;
 mod meminfo;
 mod net;
+mod netstat;
 mod processes;
+mod procstat;
 mod roots;
 mod swap;
 mod system;
@@ -71,11 +73,25 @@ pub const PLUGINS: &[PluginRow] = &[
         build: Build::Input(|cx| net::build(cx.options(), Roots::from_env())),
     },
     PluginRow {
+        name: "netstat",
+        summary: "TCP connections by state, and UDP sockets",
+        options: netstat::Netstat::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| netstat::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
         name: "processes",
         summary: "how many processes there are in each state",
         options: processes::Processes::describe,
         format: FormatUse::None,
         build: Build::Input(|cx| processes::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "procstat",
+        summary: "what chosen processes use of processor, memory and files",
+        options: procstat::Procstat::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| procstat::build(cx.options(), Roots::from_env())),
     },
     PluginRow {
         name: "swap",

@@ -19,7 +19,7 @@ mod tests;
 
 use async_trait::async_trait;
 use muster_metric::{Batch, MetricType};
-use muster_options::Options;
+use muster_options::{Globs, Options};
 use muster_plugin::{Built, GatherContext, Input, PluginError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ use toml::Table;
 
 use crate::Roots;
 use crate::files::{TextFile, read_number, read_text};
-use crate::globs::Globs;
+use crate::globs::globs;
 
 /// Which interfaces to report.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +44,7 @@ pub(crate) struct Net {
 pub(crate) fn build(options: &Table, roots: Roots) -> Built<Box<dyn Input>> {
     let options = Net::parse(options)?;
     Ok(Box::new(NetInput {
-        interfaces: Globs::new("interfaces", &options.interfaces)?,
+        interfaces: globs("interfaces", &options.interfaces)?,
         protocols: !options.ignore_protocol_stats,
         dev: TextFile::new(roots.proc("net/dev")),
         snmp: TextFile::new(roots.proc("net/snmp")),
@@ -78,7 +78,7 @@ impl Input for NetInput {
             let chosen = if interfaces.is_empty() {
                 is_up(roots, interface.name, buffer)
             } else {
-                interfaces.fits(interface.name)
+                interfaces.matches(interface.name)
             };
             if !chosen {
                 continue;

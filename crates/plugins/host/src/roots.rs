@@ -18,6 +18,8 @@ pub struct Roots {
     dev: PathBuf,
     mountinfo: Option<PathBuf>,
     mount_prefix: Option<PathBuf>,
+    /// Set for a copy of a host.
+    base: Option<PathBuf>,
 }
 
 impl Roots {
@@ -42,6 +44,7 @@ impl Roots {
             dev: root("HOST_DEV", "/dev"),
             mountinfo: var("HOST_PROC_MOUNTINFO"),
             mount_prefix: var("HOST_MOUNT_PREFIX"),
+            base: None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Roots {
             dev: root.join("dev"),
             mountinfo: None,
             mount_prefix: None,
+            base: Some(root.to_owned()),
         }
     }
 
@@ -94,6 +98,14 @@ impl Roots {
     /// A path below `/dev`.
     pub fn dev(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dev.join(path)
+    }
+
+    /// A file that the options name, as they name it; below the folder of a test's host.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        match &self.base {
+            None => PathBuf::from(path),
+            Some(base) => base.join(path.trim_start_matches('/')),
+        }
     }
 
     /// The list of mounts, if the environment names one.
