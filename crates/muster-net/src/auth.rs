@@ -7,8 +7,8 @@ use muster_options::Secret;
 /// Compares secrets in a time that does not depend on where they differ.
 pub fn same_secret(given: &[u8], wanted: &[u8]) -> bool {
     let mut differs = u8::from(given.len() != wanted.len());
-    for at in 0..wanted.len() {
-        differs |= wanted[at] ^ given.get(at).copied().unwrap_or(0);
+    for (at, wanted) in wanted.iter().enumerate() {
+        differs |= wanted ^ given.get(at).copied().unwrap_or(0);
     }
     std::hint::black_box(differs) == 0
 }

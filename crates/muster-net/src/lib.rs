@@ -25,6 +25,8 @@ mod listener;
 mod options;
 mod retry;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 
 pub use address::{Address, AddressError, Transport};

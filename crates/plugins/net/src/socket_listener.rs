@@ -17,7 +17,7 @@ use muster_net::{
     Address, Datagrams, Encoding, Listening, OptionReader, SocketOptions, TlsServerOptions, listen,
     listen_datagrams,
 };
-use muster_options::{OptionDoc, OptionError, Options};
+use muster_options::{Duration as OptionDuration, OptionDoc, OptionError, Options, Size};
 use muster_plugin::{
     Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
     StartContext,
@@ -93,11 +93,11 @@ impl SocketListener {
                     encoding,
                     max_decompressed: options.max_decompression_size.as_usize(),
                     max_connections: options.max_connections,
-                    read_timeout: options.read_timeout.map(|d| d.get()).filter(|d| !d.is_zero()),
+                    read_timeout: options.read_timeout.map(OptionDuration::get).filter(|d| !d.is_zero()),
                 };
                 let socket = SocketOptions {
-                    receive_buffer: options.read_buffer_size.map(|size| size.as_usize()),
-                    keep_alive: options.keep_alive_period.map(|period| period.get()),
+                    receive_buffer: options.read_buffer_size.map(Size::as_usize),
+                    keep_alive: options.keep_alive_period.map(OptionDuration::get),
                     mode,
                 };
                 Ok(Self { settings: Arc::new(settings), address, socket, tls, bound: None })
