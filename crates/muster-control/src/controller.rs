@@ -157,6 +157,23 @@ impl Controller {
         self.in_task(move |this| async move { this.rollback_now(generation, dry_run).await }).await
     }
 
+    /// Starts a component anew as it is defined: one that is quarantined is tried at once.
+    ///
+    /// # Errors
+    /// If there is no such component, or it cannot be started.
+    pub async fn restart(&self, id: &ComponentId) -> Result<Applied, ChangeError> {
+        let id = id.clone();
+        self.in_task(move |this| async move {
+            let _one_at_a_time = this.inner.changing.lock().await;
+            let now = this.inner.current.lock().clone();
+            let missing = || ChangeError::NotFound(vec![format!("there is no {id}")]);
+            let definition = now.definitions.get(&id).cloned().ok_or_else(missing)?;
+            let restart = Definitions::from([(id.clone(), definition)]);
+            this.make_with(now, Edits::new(), restart, "api", String::new(), false).await
+        })
+        .await
+    }
+
     /// The present generation.
     pub fn generation(&self) -> u64 {
         self.inner.current.lock().generation

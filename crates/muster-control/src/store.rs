@@ -152,7 +152,7 @@ impl Store {
         let (generation, definitions, overlays, states) = self.with(|database| {
             let read = database.begin_read()?;
             let generation = read.open_table(META)?.get("generation")?.map_or(0, |g| g.value());
-            let rows = |table| -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+            let rows = |table: TableDefinition<'_, &str, &[u8]>| -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
                 let table = read.open_table(table)?;
                 let mut rows = Vec::new();
                 for row in table.iter()? {
