@@ -23,7 +23,7 @@ pub enum OnError {
 /// Reads line protocol into a [`Batch`].
 ///
 /// The input is copied into the batch's text once and the rows point into it; nothing is
-/// allocated for single metrics. Cost: about a nanosecond for each byte of input.
+/// allocated for single metrics. Cost: about 2 ns for each byte of input on a server's core.
 ///
 /// The rules are those of Telegraf's own parser:
 /// - Whitespace between the parts is any run of spaces, tabs, vertical tabs and form feeds; lines
@@ -37,8 +37,9 @@ pub enum OnError {
 /// - Of tags or fields with the same key the last one counts.
 /// - Empty names, keys and tag values are faults.
 ///
-/// Limits: a line has at most [`max_line_bytes`](Self::max_line_bytes), which bounds tags to a
-/// quarter and fields to a quarter of that; one batch holds 1 GiB of text.
+/// Limits: a line has at most [`max_line_bytes`](Self::max_line_bytes), and with it at most a
+/// quarter as many tags and fields, since each takes four bytes or more; keys that occur twice
+/// are found without quadratic work. One batch holds 1 GiB of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parser {
     /// The unit of timestamps: nanoseconds by default.
@@ -109,6 +110,10 @@ impl Parser {
         match run.lines() {
             Ok(()) => {
                 run.report.metrics = run.reader.batch.rows.len() - before.rows;
+                if run.report.metrics == 0 {
+                    // Nothing points at the text.
+                    before.restore(run.reader.batch);
+                }
                 Ok(run.report)
             }
             Err(problem) => {

@@ -16,8 +16,8 @@ use crate::{Metric, Precision};
 ///   NaN and infinities are left out.
 /// - Tags are in the order of their keys, fields in the order in which they were added.
 ///
-/// A metric without a time is written without one. Cost: about a nanosecond for each byte of
-/// output, and 10 to 20 ns for each float.
+/// A metric without a time is written without one. Cost: about 1.5 ns for each byte of output on
+/// a server's core; nothing is allocated but the output, unless fields are sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
     /// Write unsigned integers with `u`, as InfluxDB 2 reads them. Otherwise (the default) they

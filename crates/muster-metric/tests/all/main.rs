@@ -1,5 +1,12 @@
 //! Tests of what this crate shows to others.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 mod batch_model;
 mod chunks;
 mod invariants;
