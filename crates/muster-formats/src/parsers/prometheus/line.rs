@@ -117,7 +117,17 @@ pub(super) fn sample<'a>(
 }
 
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':')
+    const NAME: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            let b = byte as u8;
+            table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'_' | b':');
+            byte += 1;
+        }
+        table
+    };
+    NAME[usize::from(byte)]
 }
 
 fn skip_space(bytes: &[u8], from: usize) -> usize {

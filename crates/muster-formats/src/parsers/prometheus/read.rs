@@ -92,9 +92,11 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     /// False at the end mark.
     fn line(&mut self, line: &'a str) -> Result<bool, Bad> {
-        let trimmed = line.trim_start_matches([' ', '\t']);
-        let indent = line.len() - trimmed.len();
-        let trimmed = trimmed.trim_end_matches(['\r', ' ', '\t']);
+        let bytes = line.as_bytes();
+        let is_space = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r');
+        let indent = bytes.iter().take_while(is_space).count();
+        let after = bytes[indent..].iter().rev().take_while(is_space).count();
+        let trimmed = &line[indent..line.len() - after];
         if trimmed.is_empty() {
             return Ok(true);
         }

@@ -1,5 +1,6 @@
 //! Metrics grouped into families, to be written at any time.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use muster_metric::{Metric, MetricType, Timestamp, Value};
 
 use super::TypesByName;
 use super::series::{Part, Series, Values, number};
-use super::text::{PrometheusText, push_label, push_name};
+use super::text::{PrometheusText, is_legal, push_label, push_name};
 
 /// The help that every family gets: the metrics themselves bring none.
 const HELP: &str = "Metric collected by Muster.";
@@ -181,7 +182,7 @@ impl Exposition {
     /// Tags, and text fields if wanted, by key; of keys that become equal the first one counts.
     fn write_labels(&self, metric: Metric<'_>, bound_key: &str, out: &mut String) {
         out.clear();
-        let mut names: Vec<String> = Vec::new();
+        let mut names: Vec<Cow<'_, str>> = Vec::new();
         let tags = metric
             .tags()
             .filter(|(key, _)| bound_key.is_empty() || *key != bound_key);
@@ -193,8 +194,13 @@ impl Exposition {
             .chain(texts)
             .filter(|(key, value)| !key.is_empty() && !value.is_empty())
         {
-            let mut name = String::new();
-            push_name(key, false, &mut name);
+            let name = if is_legal(key, false) {
+                Cow::Borrowed(key)
+            } else {
+                let mut name = String::new();
+                push_name(key, false, &mut name);
+                Cow::Owned(name)
+            };
             // Only these two mean something to the format itself.
             let reserved = !bound_key.is_empty() && name == bound_key;
             if reserved || names.contains(&name) {
@@ -219,14 +225,23 @@ impl Exposition {
                 "gauge" => metric.kind() == MetricType::Gauge,
                 _ => false,
             };
-        let joined = match (measurement, key) {
-            (measurement, "") => measurement.to_owned(),
-            (measurement, _) if says_what_it_is => measurement.to_owned(),
-            ("prometheus" | "", key) => key.to_owned(),
-            (measurement, key) => format!("{measurement}_{key}"),
+        let (first, second) = match (measurement, key) {
+            (measurement, "") => (measurement, ""),
+            (measurement, _) if says_what_it_is => (measurement, ""),
+            ("prometheus" | "", key) => (key, ""),
+            (measurement, key) => (measurement, key),
         };
         self.name.clear();
-        push_name(&joined, true, &mut self.name);
+        push_name(first, true, &mut self.name);
+        if !second.is_empty() {
+            self.name.push('_');
+            // After the underscore a digit is legal.
+            let start = self.name.len();
+            push_name(second, true, &mut self.name);
+            if second.as_bytes()[0].is_ascii_digit() {
+                self.name.replace_range(start..=start, &second[..1]);
+            }
+        }
     }
 
     fn set(

@@ -4,6 +4,9 @@ use muster_metric::{MetricType, Timestamp, Value};
 
 use super::text::PrometheusText;
 
+/// A series has no more buckets or quantiles; further ones are left out.
+const MAX_BOUNDS: usize = 4096;
+
 /// One sample of a metric: which family, and what it is of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Part {
@@ -56,7 +59,8 @@ impl Values {
             (Self::Bounds { bounds, .. }, Part::Bound(bound)) => {
                 match bounds.binary_search_by(|(known, _)| known.total_cmp(&bound)) {
                     Ok(at) => bounds[at].1 = value,
-                    Err(at) => bounds.insert(at, (bound, value)),
+                    Err(at) if bounds.len() < MAX_BOUNDS => bounds.insert(at, (bound, value)),
+                    Err(_) => {}
                 }
             }
             (Self::Bounds { .. }, Part::Value) => {}

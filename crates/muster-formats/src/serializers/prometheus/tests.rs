@@ -88,10 +88,14 @@ fn keeps_the_latest_of_a_series_and_one_type_a_family() {
         .kind(MetricType::Histogram)
         .field("v_sum", 4.0)
         .untimed();
-    batch.metric("0bad name").field("é", 5.0).untimed();
+    batch
+        .metric("0bad name")
+        .field("é", 5.0)
+        .field("5m", 6.0)
+        .untimed();
     batch.metric("text").field("only", "text").untimed();
-    let want =
-        "# TYPE m_v untyped\nm_v 2\nm_v{a_b=\"2\"} 4\n# TYPE _bad_name__ untyped\n_bad_name__ 5\n";
+    let want = "# TYPE m_v untyped\nm_v 2\nm_v{a_b=\"2\"} 4\n# TYPE _bad_name__ untyped\n_bad_name__ 5\n\
+        # TYPE _bad_name_5m untyped\n_bad_name_5m 6\n";
     check_serializer("prometheus", &compact(""), &batch, want);
 }
 

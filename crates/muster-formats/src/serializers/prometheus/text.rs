@@ -110,8 +110,18 @@ impl PrometheusText {
     }
 }
 
-/// The name with `_` in place of what may not stand in one; colons only in a metric's.
+/// Whether the name can stand as it is; colons only in a metric's.
+pub(super) fn is_legal(name: &str, colons: bool) -> bool {
+    let legal = |b: u8| b == b'_' || b.is_ascii_alphanumeric() || (colons && b == b':');
+    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(legal)
+}
+
+/// The name with `_` in place of what may not stand in one.
 pub(super) fn push_name(name: &str, colons: bool, out: &mut String) {
+    if is_legal(name, colons) {
+        out.push_str(name);
+        return;
+    }
     for (at, c) in name.chars().enumerate() {
         let legal = c == '_'
             || c.is_ascii_alphabetic()
@@ -132,12 +142,17 @@ pub(super) fn push_label(key: &str, value: &str, out: &mut String) {
 }
 
 fn push_escaped(text: &str, quotes: bool, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            c => out.push(c),
-        }
+    let mut plain = 0;
+    for at in memchr::memchr3_iter(b'\\', b'\n', b'"', text.as_bytes()) {
+        let escape = match text.as_bytes()[at] {
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            _ if quotes => "\\\"",
+            _ => continue,
+        };
+        out.push_str(&text[plain..at]);
+        out.push_str(escape);
+        plain = at + 1;
     }
+    out.push_str(&text[plain..]);
 }
