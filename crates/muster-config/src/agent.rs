@@ -136,7 +136,8 @@ impl AgentSettings {
 
     /// How long a gather may take at this interval when the input does not say.
     pub fn gather_timeout(&self, interval: StdDuration) -> StdDuration {
-        self.timeout.map_or_else(|| interval.max(SHORTEST_TIMEOUT), Duration::get)
+        self.timeout
+            .map_or_else(|| interval.max(SHORTEST_TIMEOUT), Duration::get)
     }
 }
 

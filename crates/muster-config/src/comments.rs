@@ -8,7 +8,12 @@ pub(crate) fn strip(text: &str) -> String {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         let (kept, len) = if from.starts_with('#') {
-            (0, from.find('\n').map_or(from.len(), |end| end - usize::from(from[..end].ends_with('\r'))))
+            (
+                0,
+                from.find('\n').map_or(from.len(), |end| {
+                    end - usize::from(from[..end].ends_with('\r'))
+                }),
+            )
         } else {
             let len = quoted_len(from);
             (len, len)
@@ -24,7 +29,11 @@ pub(crate) fn strip(text: &str) -> String {
 fn quoted_len(text: &str) -> usize {
     let quote = &text[..1];
     let triple = quote.repeat(3);
-    let (open, multi_line) = if text.starts_with(&triple) { (3, true) } else { (1, false) };
+    let (open, multi_line) = if text.starts_with(&triple) {
+        (3, true)
+    } else {
+        (1, false)
+    };
     let bytes = text.as_bytes();
     let mut at = open;
     while at < bytes.len() {
@@ -55,7 +64,10 @@ mod tests {
         check(r##"a = "\"#" # "x"##, r##"a = "\"#" "##);
         check(r"a = '\' # x", r"a = '\' ");
         check("a = '''\n# in\n''' # out", "a = '''\n# in\n''' ");
-        check("a = \"\"\"\\\"\"\"# in\"\"\" # out", "a = \"\"\"\\\"\"\"# in\"\"\" ");
+        check(
+            "a = \"\"\"\\\"\"\"# in\"\"\" # out",
+            "a = \"\"\"\\\"\"\"# in\"\"\" ",
+        );
         check("a = 'open # \nb = 1 # c", "a = 'open # \nb = 1 ");
         check("a = \"ü", "a = \"ü");
     }

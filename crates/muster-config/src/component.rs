@@ -104,24 +104,46 @@ pub(crate) fn check(
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
             None => error,
         };
-        return Checked { result: Err(vec![error]), warnings: Vec::new() };
+        return Checked {
+            result: Err(vec![error]),
+            warnings: Vec::new(),
+        };
     };
     let mut errors = Vec::new();
     let resolved = resolve::table(&definition.options, env, &mut errors);
-    let Split { common, filter, plugin, warnings } = Split::new(row, &resolved);
+    let Split {
+        common,
+        filter,
+        plugin,
+        warnings,
+    } = Split::new(row, &resolved);
     let own_timeout = own_timeout(row, &plugin);
-    let filter = take(FilterOptions::parse(&filter).and_then(|o| Filter::new(&o)), &mut errors);
-    let facts = Facts { agent, global_tags, filter, own_timeout, position: definition.position };
+    let filter = take(
+        FilterOptions::parse(&filter).and_then(|o| Filter::new(&o)),
+        &mut errors,
+    );
+    let facts = Facts {
+        agent,
+        global_tags,
+        filter,
+        own_timeout,
+        position: definition.position,
+    };
     let settings = facts.settings(row, &common, &mut errors);
     let built = BuildContext::new(row, &plugin).and_then(|cx| build(&row.build, &cx));
     let built = take_or_none(built, &mut errors);
     let result = match (settings, built) {
-        (Some(settings), Some(built)) if errors.is_empty() => {
-            Ok(Component { id: definition.id.clone(), plugin: row.name, settings, built })
-        }
+        (Some(settings), Some(built)) if errors.is_empty() => Ok(Component {
+            id: definition.id.clone(),
+            plugin: row.name,
+            settings,
+            built,
+        }),
         _ => {
             let docs = mask::documented(registry, kind, &definition.plugin);
-            errors.iter_mut().for_each(|error| suggest_common(error, kind));
+            errors
+                .iter_mut()
+                .for_each(|error| suggest_common(error, kind));
             redact::redact(&mut errors, &resolved, &docs);
             Err(errors)
         }
@@ -145,24 +167,39 @@ impl Facts<'_> {
         common: &Table,
         errors: &mut Vec<OptionError>,
     ) -> Option<Settings> {
-        let Self { agent, global_tags, filter, own_timeout, position } = self;
+        let Self {
+            agent,
+            global_tags,
+            filter,
+            own_timeout,
+            position,
+        } = self;
         match row.kind() {
             Kind::Input => {
                 let service = matches!(row.build, Build::Service(_));
-                let facts = InputFacts { global_tags, filter, service, own_timeout };
+                let facts = InputFacts {
+                    global_tags,
+                    filter,
+                    service,
+                    own_timeout,
+                };
                 let options = take_or_none(InputOptions::parse(common), errors)?;
                 Some(Settings::Input(InputSettings::new(options, agent, facts)))
             }
             Kind::Processor => {
                 let options = take_or_none(ProcessorOptions::parse(common), errors)?;
-                Some(Settings::Processor(ProcessorSettings::new(options, position, filter)))
+                Some(Settings::Processor(ProcessorSettings::new(
+                    options, position, filter,
+                )))
             }
             Kind::Aggregator => {
                 let options = take_or_none(AggregatorOptions::parse(common), errors)?;
                 if options.period.is_zero() {
                     errors.push(OptionError::new("period", "a window must be longer than 0"));
                 }
-                Some(Settings::Aggregator(AggregatorSettings::new(options, agent, filter)))
+                Some(Settings::Aggregator(AggregatorSettings::new(
+                    options, agent, filter,
+                )))
             }
             Kind::Output => {
                 let options = take_or_none(OutputOptions::parse(common), errors)?;
@@ -170,7 +207,12 @@ impl Facts<'_> {
                     let error = OptionError::new("startup_error_behavior", "only inputs can probe");
                     errors.push(error.with_hint("possible are error, retry, ignore"));
                 }
-                Some(Settings::Output(OutputSettings::new(options, agent, filter, own_timeout)))
+                Some(Settings::Output(OutputSettings::new(
+                    options,
+                    agent,
+                    filter,
+                    own_timeout,
+                )))
             }
         }
     }
@@ -201,21 +243,30 @@ fn build(build: &Build, cx: &BuildContext) -> Result<BuiltPlugin, Vec<OptionErro
 /// The plugin's own `timeout`, if it has such an option: as configured, else its default.
 fn own_timeout(row: &PluginRow, plugin: &Table) -> Option<Duration> {
     let own = split::own_options(row);
-    let doc = own.iter().find(|doc| doc.name == "timeout" && doc.r#type == "duration")?;
+    let doc = own
+        .iter()
+        .find(|doc| doc.name == "timeout" && doc.r#type == "duration")?;
     let text = match plugin.get("timeout") {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
         None => doc.default.as_deref()?.trim_matches('"').to_owned(),
     };
-    parse_duration(&text).ok().filter(|timeout| !timeout.is_zero())
+    parse_duration(&text)
+        .ok()
+        .filter(|timeout| !timeout.is_zero())
 }
 
 /// An option that the plugin does not know may be meant as one that every component has.
 fn suggest_common(error: &mut OptionError, kind: Kind) {
-    let guessed = error.hint.as_deref().is_some_and(|hint| hint.starts_with("did you mean"));
+    let guessed = error
+        .hint
+        .as_deref()
+        .is_some_and(|hint| hint.starts_with("did you mean"));
     if error.message.starts_with("unknown option") && !guessed {
         let common = split::common_names(kind);
         let near = muster_options::suggest(&error.path, common.iter().copied());
-        error.hint = near.map(|n| format!("did you mean `{n}`?")).or(error.hint.take());
+        error.hint = near
+            .map(|n| format!("did you mean `{n}`?"))
+            .or(error.hint.take());
     }
 }

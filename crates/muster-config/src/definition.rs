@@ -61,7 +61,14 @@ pub struct Definition {
 impl Definition {
     /// Whether both ask for the same: all is equal but where it was written.
     pub fn same_configuration(&self, other: &Self) -> bool {
-        let Self { id, plugin, options, source: _, paused, position } = self;
+        let Self {
+            id,
+            plugin,
+            options,
+            source: _,
+            paused,
+            position,
+        } = self;
         *id == other.id
             && *plugin == other.plugin
             && *options == other.options
@@ -107,7 +114,11 @@ mod id {
     }
 
     pub(super) fn serialize<S: Serializer>(id: &ComponentId, s: S) -> Result<S::Ok, S::Error> {
-        Parts { kind: id.kind, id: id.id.to_string() }.serialize(s)
+        Parts {
+            kind: id.kind,
+            id: id.id.to_string(),
+        }
+        .serialize(s)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<ComponentId, D::Error> {

@@ -47,7 +47,13 @@ impl Diagnostic {
 
     fn new(severity: Severity, message: String) -> Self {
         let message = printable(&message);
-        Self { severity, message, hint: None, place: None, related: Vec::new() }
+        Self {
+            severity,
+            message,
+            hint: None,
+            place: None,
+            related: Vec::new(),
+        }
     }
 
     /// The same with its place.
@@ -81,7 +87,11 @@ impl Diagnostic {
             .place
             .iter()
             .map(|place| (place, AnnotationKind::Primary, ""))
-            .chain(self.related.iter().map(|(p, l)| (p, AnnotationKind::Context, l.as_str())))
+            .chain(
+                self.related
+                    .iter()
+                    .map(|(p, l)| (p, AnnotationKind::Context, l.as_str())),
+            )
             .map(|(place, kind, label)| (place, kind, label, place.source.excerpt(&place.span)))
             .collect();
         let title = level.primary_title(self.message.as_str());
@@ -100,7 +110,11 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(hint.as_str()));
         }
-        let renderer = if colored { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if colored {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         renderer.render(&[group])
     }
 }
@@ -165,8 +179,15 @@ impl Diagnostics {
     /// source and the option.
     pub fn of_options(definition: &Definition, errors: Vec<OptionError>) -> Self {
         let of_option = |error: OptionError| {
-            let place = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
-            let text = format!("{} ({}): {place}{}", definition.id, definition.source, error.message);
+            let place = if error.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", error.path)
+            };
+            let text = format!(
+                "{} ({}): {place}{}",
+                definition.id, definition.source, error.message
+            );
             let diagnostic = Diagnostic::error(text);
             match error.hint {
                 Some(hint) => diagnostic.with_hint(hint),
@@ -183,7 +204,10 @@ impl Diagnostics {
 
     /// How many of them are errors.
     pub fn errors(&self) -> usize {
-        self.0.iter().filter(|d| d.severity == Severity::Error).count()
+        self.0
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .count()
     }
 
     /// All of it as people read it, with an empty line between.

@@ -1,5 +1,6 @@
 //! One TOML text: read with places, turned into plain tables.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,12 @@ use muster_plugin::{Kind, Registry};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+use crate::template::Filled;
 use crate::{Diagnostic, EnvMode, Environment, LoadOptions, Place, SourceText};
 use crate::{comments, mask, template};
+
+/// So many syntax errors of a text are told; what follows is often due to them.
+const MOST_SYNTAX_ERRORS: usize = 20;
 
 /// A value with its place.
 pub(crate) type Node<'t> = Spanned<DeValue<'t>>;
@@ -34,17 +39,37 @@ impl Text {
         let name = path.display().to_string();
         let raw = raw.strip_prefix('\u{feff}').unwrap_or(raw);
         if options.env_mode == EnvMode::Strict {
-            return Ok(Self { path, name, text: raw.to_owned(), filled: Vec::new() });
+            return Ok(Self {
+                path,
+                name,
+                text: raw.to_owned(),
+                filled: Vec::new(),
+            });
         }
         let stripped = comments::strip(raw);
         match template::expand_text(&stripped, !options.old_env_behavior, env) {
-            Ok((text, filled)) => Ok(Self { path, name, text, filled }),
+            Ok(Filled { text, filled }) => Ok(Self {
+                path,
+                name,
+                text,
+                filled,
+            }),
             Err((at, missing)) => {
                 let at = at.min(stripped.len());
                 let source = Arc::new(SourceText::new(name, stripped, Vec::new()));
-                Err(Diagnostic::error(missing.to_string()).at(Place { source, span: at..at + 1 }))
+                Err(Diagnostic::error(missing.to_string()).at(Place {
+                    source,
+                    span: at..at + 1,
+                }))
             }
         }
+    }
+}
+
+impl Text {
+    /// The name in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -69,18 +94,29 @@ impl<'t> Document<'t> {
         if !problems.is_empty() {
             secrets.extend(suspicious_lines(&text.text));
         }
-        let source = Arc::new(SourceText::new(text.name.clone(), text.text.clone(), secrets));
+        let source = Arc::new(SourceText::new(
+            text.name.clone(),
+            text.text.clone(),
+            secrets,
+        ));
         if problems.is_empty() {
-            return Ok(Self { path: text.path.clone(), source, root, text: &text.text });
+            return Ok(Self {
+                path: text.path.clone(),
+                source,
+                root,
+                text: &text.text,
+            });
         }
-        let mut seen: Vec<Range<usize>> = Vec::new();
+        let mut seen = HashSet::new();
         let mut diagnostics = Vec::new();
         for problem in problems {
             let span = problem.span().unwrap_or(0..0);
-            if !seen.contains(&span) {
-                let place = Place { source: Arc::clone(&source), span: span.clone() };
+            if seen.insert(span.clone()) && diagnostics.len() < MOST_SYNTAX_ERRORS {
+                let place = Place {
+                    source: Arc::clone(&source),
+                    span,
+                };
                 diagnostics.push(Diagnostic::error(problem.message()).at(place));
-                seen.push(span);
             }
         }
         Err(diagnostics)
@@ -88,7 +124,10 @@ impl<'t> Document<'t> {
 
     /// A place in this text.
     pub(crate) fn place(&self, span: Range<usize>) -> Place {
-        Place { source: Arc::clone(&self.source), span }
+        Place {
+            source: Arc::clone(&self.source),
+            span,
+        }
     }
 
     /// The very characters of a value.
@@ -139,9 +178,12 @@ fn plain(
         })),
         DeValue::Boolean(yes) => Value::Boolean(*yes),
         DeValue::Datetime(time) => Value::Datetime(*time),
-        DeValue::Array(items) => {
-            Value::Array(items.iter().map(|item| plain(item, take, problems)).collect())
-        }
+        DeValue::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| plain(item, take, problems))
+                .collect(),
+        ),
         DeValue::Table(table) => Value::Table(plain_table(table, take, problems)),
     }
 }
@@ -152,9 +194,14 @@ pub(crate) fn locate(table: &DeTable<'_>, path: &str, key: bool) -> Option<Range
     let (name, value, rest) = table
         .iter()
         .filter_map(|(name, value)| {
-            let head = path.get(..name.get_ref().len()).filter(|h| same(h, name.get_ref()));
+            let head = path
+                .get(..name.get_ref().len())
+                .filter(|h| same(h, name.get_ref()));
             // A key that is written in another way may have another length.
-            let first = path.split(['.', '[']).next().filter(|h| same(h, name.get_ref()));
+            let first = path
+                .split(['.', '['])
+                .next()
+                .filter(|h| same(h, name.get_ref()));
             let head = head.or(first)?;
             let rest = &path[head.len()..];
             (rest.is_empty() || rest.starts_with(['.', '['])).then_some((name, value, rest))
@@ -182,13 +229,18 @@ fn locate_in(node: &Node<'_>, path: &str, key: bool) -> Option<Range<usize>> {
 
 /// A key without case and underscores, as Telegraf compares the keys of `[agent]`.
 pub(crate) fn canonical(key: &str) -> String {
-    key.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
+    key.chars()
+        .filter(|c| *c != '_')
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// The byte ranges of secrets: of options that say so, of keys that look so, of URLs' passwords.
 fn find_secrets(root: &DeTable<'_>, text: &str, registry: &Registry, out: &mut Vec<Range<usize>>) {
     for (key, value) in root {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.plural() == key.get_ref());
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.plural() == key.get_ref());
         let (Some(kind), DeValue::Table(plugins)) = (kind, value.get_ref()) else {
             collect_secrets(value, text, false, &[], out);
             continue;
@@ -215,7 +267,9 @@ fn collect_secrets(
             }
         }
         DeValue::Array(items) => {
-            items.iter().for_each(|item| collect_secrets(item, text, secret, docs, out));
+            items
+                .iter()
+                .for_each(|item| collect_secrets(item, text, secret, docs, out));
         }
         DeValue::Boolean(_) => {}
         _ if secret => out.push(within_quotes(node.span(), text)),
@@ -248,8 +302,14 @@ fn suspicious_lines(text: &str) -> Vec<Range<usize>> {
             && (mask::looks_secret(key) || mask::looks_secret(value))
         {
             let from = start + key.len() + 1;
-            let goes_on = ["\"\"\"", "'''"].iter().any(|q| value.matches(q).count() == 1);
-            let end = if goes_on { text.len() } else { start + line.trim_end().len() };
+            let goes_on = ["\"\"\"", "'''"]
+                .iter()
+                .any(|q| value.matches(q).count() == 1);
+            let end = if goes_on {
+                text.len()
+            } else {
+                start + line.trim_end().len()
+            };
             found.push(from..end.max(from));
         } else if let Some(password) = mask::url_password(line) {
             found.push(start + password.start..start + password.end);

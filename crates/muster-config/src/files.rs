@@ -15,8 +15,10 @@ pub(crate) fn list(options: &LoadOptions, problems: &mut Vec<Diagnostic>) -> Vec
     for root in &options.directories {
         match fs::symlink_metadata(root) {
             Ok(meta) if meta.is_symlink() => {
-                let message =
-                    format!("the directory {} is a symbolic link and is not followed", root.display());
+                let message = format!(
+                    "the directory {} is a symbolic link and is not followed",
+                    root.display()
+                );
                 let hint = format!("write {}/ with a slash at the end", root.display());
                 problems.push(Diagnostic::warning(message).with_hint(hint));
             }
@@ -69,16 +71,23 @@ fn walk(
 }
 
 fn counts(name: &OsStr) -> bool {
-    let name = Path::new(name).file_name().unwrap_or(name).as_encoded_bytes();
+    let name = Path::new(name)
+        .file_name()
+        .unwrap_or(name)
+        .as_encoded_bytes();
     name.len() >= SHORTEST_NAME && name.ends_with(b".conf")
 }
 
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, Diagnostic> {
     let shown = path.display();
-    let is_url = path.to_str().is_some_and(|p| p.starts_with("http://") || p.starts_with("https://"));
+    let is_url = path
+        .to_str()
+        .is_some_and(|p| p.starts_with("http://") || p.starts_with("https://"));
     if is_url {
-        let problem = Diagnostic::error(format!("{shown}: configuration from a URL is not supported yet"));
+        let problem = Diagnostic::error(format!(
+            "{shown}: configuration from a URL is not supported yet"
+        ));
         return Err(problem.with_hint("fetch it into a file"));
     }
     let bytes = fs::read(path).map_err(|error| failed(path, &error))?;
@@ -87,8 +96,16 @@ pub(crate) fn read(path: &Path) -> Result<String, Diagnostic> {
         Ok(text) => Ok(text),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
-            Err(Diagnostic::error(format!("{shown} is no UTF-8 text from line {line} on")))
+            let line = error
+                .as_bytes()
+                .iter()
+                .take(at)
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1;
+            Err(Diagnostic::error(format!(
+                "{shown} is no UTF-8 text from line {line} on"
+            )))
         }
     }
 }

@@ -56,8 +56,11 @@ impl Filter {
             pass: compile.joined(pass),
             drop: compile.joined(drop),
         };
-        let FilterOptions { namepass_separator: pass_sep, namedrop_separator: drop_sep, .. } =
-            options;
+        let FilterOptions {
+            namepass_separator: pass_sep,
+            namedrop_separator: drop_sep,
+            ..
+        } = options;
         let none: (&str, &[String], &str) = ("", &[], "");
         let filter = Self {
             name: choice(
@@ -86,7 +89,11 @@ impl Filter {
                 [("tagexclude", &options.tagexclude, ""), none, none],
             ),
         };
-        if compile.errors.is_empty() { Ok(filter) } else { Err(compile.errors) }
+        if compile.errors.is_empty() {
+            Ok(filter)
+        } else {
+            Err(compile.errors)
+        }
     }
 
     /// Whether every metric passes as it is.
@@ -129,7 +136,9 @@ impl Filter {
 }
 
 fn any_tag(filters: &[(String, Globs)], metric: Metric<'_>) -> bool {
-    filters.iter().any(|(key, globs)| metric.tag(key).is_some_and(|value| globs.matches(value)))
+    filters
+        .iter()
+        .any(|(key, globs)| metric.tag(key).is_some_and(|value| globs.matches(value)))
 }
 
 struct Compile {
@@ -153,7 +162,8 @@ impl Compile {
         match Globs::new(&all, &separators) {
             Ok(globs) => Some(globs),
             Err(error) => {
-                self.errors.push(OptionError::new(options[0].0, error.to_string()));
+                self.errors
+                    .push(OptionError::new(options[0].0, error.to_string()));
                 None
             }
         }
@@ -177,7 +187,8 @@ impl Compile {
     fn check_each(&mut self, path: &str, patterns: &[String], separators: &[char]) {
         for (at, pattern) in patterns.iter().enumerate() {
             if let Err(error) = Globs::new(&[pattern], separators) {
-                self.errors.push(OptionError::new(format!("{path}[{at}]"), error.to_string()));
+                self.errors
+                    .push(OptionError::new(format!("{path}[{at}]"), error.to_string()));
             }
         }
     }

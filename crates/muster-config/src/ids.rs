@@ -28,7 +28,11 @@ pub struct InvalidId(pub String);
 pub fn check_id(id: &str) -> Result<(), InvalidId> {
     let first = id.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     let valid = first && id.len() <= LONGEST && id.chars().all(is_id_char);
-    if valid { Ok(()) } else { Err(InvalidId(id.chars().take(LONGEST).collect())) }
+    if valid {
+        Ok(())
+    } else {
+        Err(InvalidId(id.chars().take(LONGEST).collect()))
+    }
 }
 
 fn is_id_char(c: char) -> bool {
@@ -38,7 +42,11 @@ fn is_id_char(c: char) -> bool {
 /// The ID of a component that was given none: its alias, else the plugin's name with a hash of the
 /// options. For components that are not read from a text.
 pub fn derive_id(plugin: &str, options: &Table) -> String {
-    if let Some(id) = options.get("alias").and_then(Value::as_str).and_then(from_alias) {
+    if let Some(id) = options
+        .get("alias")
+        .and_then(Value::as_str)
+        .and_then(from_alias)
+    {
         return id;
     }
     let mut pairs = Vec::new();
@@ -87,7 +95,11 @@ fn hashed(subject: &str, plugin: &str, mut pairs: Vec<(String, String)>) -> Stri
 }
 
 fn join(prefix: &str, key: &str) -> String {
-    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+    if prefix.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{prefix}.{key}")
+    }
 }
 
 fn flatten_raw(
@@ -129,7 +141,14 @@ mod tests {
 
     #[test]
     fn knows_ids() {
-        for id in ["a", "cpu-3f9a1c20", "db@host:1_x.y", "_x", "9", &"x".repeat(128)] {
+        for id in [
+            "a",
+            "cpu-3f9a1c20",
+            "db@host:1_x.y",
+            "_x",
+            "9",
+            &"x".repeat(128),
+        ] {
             assert_eq!(check_id(id), Ok(()), "{id}");
         }
         for id in ["", ".", "..", "-a", "a b", "a/b", "ä", &"x".repeat(129)] {
@@ -140,13 +159,20 @@ mod tests {
     #[test]
     fn derives_ids() {
         let check = |text: &str, want: &str| {
-            assert_eq!(derive_id("cpu", &toml::from_str(text).unwrap()), want, "{text}");
+            assert_eq!(
+                derive_id("cpu", &toml::from_str(text).unwrap()),
+                want,
+                "{text}"
+            );
         };
         check("alias = 'db'", "db");
         check("alias = 'the db / 1'", "the-db---1");
         let plain = derive_id("cpu", &Table::new());
         assert_eq!((plain.len(), &plain[..4]), (12, "cpu-"));
-        check("alias = ' '", &derive_id("cpu", &toml::from_str("alias = ' '").unwrap()));
+        check(
+            "alias = ' '",
+            &derive_id("cpu", &toml::from_str("alias = ' '").unwrap()),
+        );
         assert_ne!(plain, derive_id("cpu", &toml::from_str("a = 1").unwrap()));
     }
 }

@@ -115,7 +115,10 @@ fn read(
     registry: &Registry,
     env: &dyn Environment,
 ) -> Result<Loaded, Diagnostics> {
-    let documents: Vec<_> = texts.iter().map(|text| Document::parse(text, registry)).collect();
+    let documents: Vec<_> = texts
+        .iter()
+        .map(|text| Document::parse(text, registry))
+        .collect();
     let mut reader = Reader::new(options, registry, env);
     reader.report(problems);
     for document in &documents {
@@ -124,13 +127,17 @@ fn read(
             Err(problems) => reader.report(problems.iter().cloned()),
         }
     }
-    reader.finish()
+    let names: Vec<&str> = texts.iter().map(Text::name).collect();
+    reader.finish(&names)
 }
 
 /// What runs when nothing is configured: the host's metrics every 10 seconds as line protocol on
 /// the standard output. Plugins that the registry does not have are left out.
 pub fn default_config(registry: &Registry) -> Config {
-    let agent = AgentSettings { gather_on_start: true, ..AgentSettings::default() };
+    let agent = AgentSettings {
+        gather_on_start: true,
+        ..AgentSettings::default()
+    };
     let mut global_tags = Tags::new();
     add_host(&agent, &mut global_tags);
     let inputs = DEFAULT_INPUTS.map(|name| (Kind::Input, name, Table::new()));
@@ -145,14 +152,32 @@ pub fn default_config(registry: &Registry) -> Config {
         position: 0,
     };
     let there = |(kind, name, _): &(Kind, &str, Table)| registry.find(*kind, name).is_some();
-    let definitions =
-        inputs.into_iter().chain([output]).filter(there).map(definition).collect();
-    Config { agent, global_tags: Arc::new(global_tags), control: ControlSettings::default(), definitions }
+    let definitions = inputs
+        .into_iter()
+        .chain([output])
+        .filter(there)
+        .map(definition)
+        .collect();
+    Config {
+        agent,
+        global_tags: Arc::new(global_tags),
+        control: ControlSettings::default(),
+        definitions,
+    }
 }
 
 /// The inputs of the default configuration.
-pub(crate) const DEFAULT_INPUTS: [&str; 9] =
-    ["cpu", "mem", "swap", "system", "kernel", "processes", "disk", "diskio", "net"];
+pub(crate) const DEFAULT_INPUTS: [&str; 9] = [
+    "cpu",
+    "mem",
+    "swap",
+    "system",
+    "kernel",
+    "processes",
+    "disk",
+    "diskio",
+    "net",
+];
 
 /// The output of the default configuration.
 pub(crate) const DEFAULT_OUTPUT: &str = "file";

@@ -1,6 +1,6 @@
 //! Which options are secrets, and how they are shown.
 
-use muster_options::OptionDoc;
+use muster_options::{OptionDoc, suggest};
 use muster_plugin::{FormatUse, Kind, Registry};
 use toml::{Table, Value};
 
@@ -28,8 +28,11 @@ const HARMLESS_ENDS: [&str; 5] = ["file", "path", "endpoint", "url", "name"];
 
 /// Whether a key looks like that of a secret.
 pub(crate) fn looks_secret(key: &str) -> bool {
-    let plain: String =
-        key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let plain: String = key
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
     SECRET_WORDS.iter().any(|word| plain.contains(word))
         && !HARMLESS_ENDS.iter().any(|end| plain.ends_with(end))
 }
@@ -42,10 +45,18 @@ pub(crate) fn documented(registry: &Registry, kind: Kind, plugin: &str) -> Vec<O
         match row.format {
             FormatUse::None => {}
             FormatUse::Parser(_) => {
-                docs.extend(muster_formats::PARSERS.iter().flat_map(|row| (row.options)()));
+                docs.extend(
+                    muster_formats::PARSERS
+                        .iter()
+                        .flat_map(|row| (row.options)()),
+                );
             }
             FormatUse::Serializer(_) => {
-                docs.extend(muster_formats::SERIALIZERS.iter().flat_map(|row| (row.options)()));
+                docs.extend(
+                    muster_formats::SERIALIZERS
+                        .iter()
+                        .flat_map(|row| (row.options)()),
+                );
             }
         }
     }
@@ -56,7 +67,20 @@ pub(crate) fn documented(registry: &Registry, kind: Kind, plugin: &str) -> Vec<O
 pub(crate) fn of_key<'d>(key: &str, docs: &'d [OptionDoc]) -> (bool, &'d [OptionDoc]) {
     let doc = docs.iter().find(|doc| doc.name == key);
     let parts = doc.map_or(&[][..], |doc| doc.options.as_slice());
-    (doc.is_some_and(|doc| doc.secret) || looks_secret(key), parts)
+    let secret = match doc {
+        Some(doc) => doc.secret || looks_secret(key),
+        None => looks_secret(key) || is_misspelt_secret(key, docs),
+    };
+    (secret, parts)
+}
+
+/// Whether an option that there is not was probably meant as a secret one.
+fn is_misspelt_secret(key: &str, docs: &[OptionDoc]) -> bool {
+    let secrets = docs
+        .iter()
+        .filter(|doc| doc.secret)
+        .map(|doc| doc.name.as_str());
+    suggest(key, secrets.chain(SECRET_WORDS)).is_some()
 }
 
 /// The table with `***` for every secret.
@@ -75,9 +99,12 @@ fn masked(value: &Value, secret: bool, docs: &[OptionDoc]) -> Value {
             Value::Table(inner.iter().map(mask).collect())
         }
         Value::Table(inner) => Value::Table(table(inner, docs)),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| masked(item, secret, docs)).collect())
-        }
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| masked(item, secret, docs))
+                .collect(),
+        ),
         Value::Boolean(_) => value.clone(),
         Value::String(text) if text.is_empty() => value.clone(),
         _ if secret => "***".into(),

@@ -8,18 +8,24 @@ use toml::{Table, Value};
 const SPECIAL: &str = "$toml";
 
 pub(crate) fn serialize<S: Serializer>(table: &Table, serializer: S) -> Result<S::Ok, S::Error> {
-    to_json(&Value::Table(table.clone())).map_err(ser::Error::custom)?.serialize(serializer)
+    to_json(&Value::Table(table.clone()))
+        .map_err(ser::Error::custom)?
+        .serialize(serializer)
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Table, D::Error> {
     match from_json(Json::deserialize(deserializer)?).map_err(de::Error::custom)? {
         Value::Table(table) => Ok(table),
-        other => Err(de::Error::custom(format!("expected a table, found {}", other.type_str()))),
+        other => Err(de::Error::custom(format!(
+            "expected a table, found {}",
+            other.type_str()
+        ))),
     }
 }
 
 fn to_json(value: &Value) -> Result<Json, String> {
-    let special = |text: String| Json::Object([(SPECIAL.to_owned(), text.into())].into_iter().collect());
+    let special =
+        |text: String| Json::Object([(SPECIAL.to_owned(), text.into())].into_iter().collect());
     Ok(match value {
         Value::String(text) => text.clone().into(),
         Value::Integer(number) => (*number).into(),
@@ -34,7 +40,9 @@ fn to_json(value: &Value) -> Result<Json, String> {
             return Err(format!("the key `{SPECIAL}` is reserved"));
         }
         Value::Table(table) => {
-            let pairs = table.iter().map(|(key, value)| Ok((key.clone(), to_json(value)?)));
+            let pairs = table
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), to_json(value)?)));
             Json::Object(pairs.collect::<Result<_, String>>()?)
         }
     })
@@ -57,7 +65,9 @@ fn from_json(value: Json) -> Result<Value, String> {
             Some(Json::String(text)) => special(text)?,
             Some(_) => return Err(format!("`{SPECIAL}` takes a string")),
             None => {
-                let pairs = object.into_iter().map(|(key, value)| Ok((key, from_json(value)?)));
+                let pairs = object
+                    .into_iter()
+                    .map(|(key, value)| Ok((key, from_json(value)?)));
                 Value::Table(pairs.collect::<Result<_, String>>()?)
             }
         },
@@ -93,8 +103,17 @@ mod tests {
 
     #[test]
     fn refuses_what_toml_has_not() {
-        for json in ["null", "[null]", "18446744073709551615", r#"{"$toml": "x"}"#, r#"{"$toml": 1}"#] {
-            assert!(from_json(serde_json::from_str(json).unwrap()).is_err(), "{json}");
+        for json in [
+            "null",
+            "[null]",
+            "18446744073709551615",
+            r#"{"$toml": "x"}"#,
+            r#"{"$toml": 1}"#,
+        ] {
+            assert!(
+                from_json(serde_json::from_str(json).unwrap()).is_err(),
+                "{json}"
+            );
         }
     }
 }

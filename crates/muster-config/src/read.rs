@@ -3,7 +3,7 @@
 mod components;
 mod section;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use muster_plugin::{Kind, Registry};
@@ -93,11 +93,12 @@ impl<'d, 't> Reader<'d, 't> {
                 ("plugins", DeValue::Table(plugins)) => {
                     self.read_plugins(document, Kind::Input, name, plugins);
                 }
-                ("secretstores", _) => self.report([Diagnostic::error(
-                    "secret stores are not supported yet",
-                )
-                .at(document.place(key.span()))
-                .with_hint("use environment variables: `password = \"${PASSWORD}\"`")]),
+                ("secretstores", _) => {
+                    let problem = Diagnostic::error("secret stores are not supported yet")
+                        .at(document.place(key.span()))
+                        .with_hint("use environment variables: `password = \"${PASSWORD}\"`");
+                    self.report([problem]);
+                }
                 (_, _) if LATER.contains(&name) => {
                     let message = format!("`{name}` is not in this version yet");
                     self.report([Diagnostic::error(message).at(document.place(key.span()))]);
@@ -132,14 +133,19 @@ impl<'d, 't> Reader<'d, 't> {
             }
             DeValue::Table(_) => {}
             _ => {
-                let problem = Diagnostic::error(format!("option `{name}` stands outside of any table"));
+                let problem =
+                    Diagnostic::error(format!("option `{name}` stands outside of any table"));
                 return match section::is_agent_option(name) {
                     true => problem.with_hint("put it below `[agent]`"),
                     false => problem.with_hint("put it below the table that it belongs to"),
                 };
             }
         }
-        let inputs = self.registry.rows().iter().filter(|row| row.kind() == Kind::Input);
+        let inputs = self
+            .registry
+            .rows()
+            .iter()
+            .filter(|row| row.kind() == Kind::Input);
         let known = SECTIONS.into_iter().chain(inputs.map(|row| row.name));
         let problem = Diagnostic::error(format!("unknown table `{name}`"));
         match muster_options::suggest(name, known) {
@@ -148,40 +154,41 @@ impl<'d, 't> Reader<'d, 't> {
         }
     }
 
-    /// Checks everything together.
-    pub(crate) fn finish(mut self) -> Result<Loaded, Diagnostics> {
+    /// Checks everything together; `files` are the names of the files in their order.
+    pub(crate) fn finish(mut self, files: &[&str]) -> Result<Loaded, Diagnostics> {
         let agent = self.finish_agent();
         let control: ControlSettings = section::parse_or_default(&self.control);
         let mut global_tags = std::mem::take(&mut self.global_tags);
         add_host(&agent, &mut global_tags);
         let global_tags = Arc::new(global_tags);
         let definitions = self.finish_components(&agent, &global_tags);
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            self.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
+        in_order(&mut self.diagnostics, files);
+        let (errors, warnings): (Vec<_>, Vec<_>) = self
+            .diagnostics
+            .into_iter()
+            .partition(|d| d.severity == Severity::Error);
         if errors.is_empty() {
-            let config = Config { agent, global_tags, control, definitions };
+            let config = Config {
+                agent,
+                global_tags,
+                control,
+                definitions,
+            };
             return Ok(Loaded { config, warnings });
         }
         let mut all = errors;
         all.extend(warnings);
-        Err(Diagnostics(in_order(all)))
+        Err(Diagnostics(all))
     }
 }
 
-/// By file in the order of reading, then by line.
-fn in_order(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let mut files: BTreeMap<usize, usize> = BTreeMap::new();
-    for diagnostic in &diagnostics {
-        if let Some(place) = &diagnostic.place {
-            let next = files.len();
-            files.entry(Arc::as_ptr(&place.source) as usize).or_insert(next);
-        }
-    }
+/// What has no place first, then by file, then by place in it.
+fn in_order(diagnostics: &mut [Diagnostic], files: &[&str]) {
+    let order: HashMap<&str, usize> = files.iter().enumerate().map(|(at, f)| (*f, at)).collect();
     diagnostics.sort_by_key(|diagnostic| {
-        let place = diagnostic.place.as_ref();
-        place.map(|p| (files.get(&(Arc::as_ptr(&p.source) as usize)).copied(), p.span.start))
+        let place = diagnostic.place.as_ref()?;
+        Some((order.get(place.source.name()).copied(), place.span.start))
     });
-    diagnostics
 }
 
 /// The tag `host` stands above one of that name that was configured.
@@ -190,7 +197,10 @@ pub(crate) fn add_host(agent: &AgentSettings, tags: &mut Tags) {
         return;
     }
     let host = if agent.hostname.is_empty() {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
     } else {
         agent.hostname.clone()
     };

@@ -22,15 +22,20 @@ pub(crate) enum SelectorError {
 impl Selectors {
     pub(crate) fn new(selectors: &[String]) -> Result<Self, SelectorError> {
         let condition = |text: &str, whole: &String| {
-            let (key, value) =
-                text.split_once('=').ok_or_else(|| SelectorError::Form(whole.clone()))?;
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| SelectorError::Form(whole.clone()))?;
             Ok((key.trim().to_owned(), Globs::new(&[value.trim()], &[])?))
         };
         let selector = |whole: &String| {
             let parts = whole.split(';').filter(|part| !part.trim().is_empty());
-            parts.map(|part| condition(part, whole)).collect::<Result<Vec<_>, SelectorError>>()
+            parts
+                .map(|part| condition(part, whole))
+                .collect::<Result<Vec<_>, SelectorError>>()
         };
-        Ok(Self { any: selectors.iter().map(selector).collect::<Result<_, _>>()? })
+        Ok(Self {
+            any: selectors.iter().map(selector).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether a component with these labels is chosen. Without labels it always is, and so is
@@ -52,8 +57,15 @@ mod tests {
     fn chooses_by_labels() {
         let check = |selectors: &[&str], labels: &[(&str, &str)], want: bool| {
             let selectors: Vec<String> = selectors.iter().map(|s| (*s).to_owned()).collect();
-            let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            assert_eq!(Selectors::new(&selectors).unwrap().choose(&labels), want, "{selectors:?}");
+            let labels = labels
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
+            assert_eq!(
+                Selectors::new(&selectors).unwrap().choose(&labels),
+                want,
+                "{selectors:?}"
+            );
         };
         check(&[], &[("a", "1")], true);
         check(&["a=2"], &[], true);

@@ -10,11 +10,15 @@ pub struct SourceText {
     text: String,
     /// Byte ranges of secrets, ascending, apart from each other.
     secrets: Vec<Range<usize>>,
+    /// The byte after each newline.
+    lines: Vec<usize>,
 }
 
 impl fmt::Debug for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceText").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SourceText")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -33,7 +37,13 @@ impl SourceText {
                 _ => apart.push(range),
             }
         }
-        Self { name, text, secrets: apart }
+        let lines = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+        Self {
+            name,
+            text,
+            secrets: apart,
+            lines,
+        }
     }
 
     /// The file's name.
@@ -44,10 +54,15 @@ impl SourceText {
     /// Line and column of a byte, both from 1; the column counts characters.
     pub fn position(&self, byte: usize) -> (u32, u32) {
         let before = floor(&self.text, byte);
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
+        let line = self.lines.partition_point(|start| *start <= before.len());
+        let start = line
+            .checked_sub(1)
+            .and_then(|at| self.lines.get(at))
+            .copied()
+            .unwrap_or(0);
+        let column = before[start..].chars().count() + 1;
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        (narrow(line), narrow(column))
+        (narrow(line + 1), narrow(column))
     }
 
     /// The lines around a range as they may be shown, the number of the first of them, and where
@@ -57,10 +72,16 @@ impl SourceText {
         let end = floor(&self.text, span.end.max(start)).len();
         let first = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         // A range over several lines is shown by its first.
-        let last = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
+        let last = self.text[start..]
+            .find('\n')
+            .map_or(self.text.len(), |at| start + at);
         let mut pieces = Vec::new();
         let mut at = first;
-        for secret in self.secrets.iter().filter(|s| s.start < last && s.end > first) {
+        for secret in self
+            .secrets
+            .iter()
+            .filter(|s| s.start < last && s.end > first)
+        {
             pieces.push((at..secret.start.max(at), false));
             at = secret.end.min(last);
             pieces.push((secret.start.max(first)..at, true));
@@ -69,7 +90,11 @@ impl SourceText {
         let (mut shown, mut from, mut to) = (String::new(), 0, 0);
         for (piece, hidden) in pieces {
             let here = shown.len();
-            shown.push_str(if hidden { MASK } else { &self.text[piece.clone()] });
+            shown.push_str(if hidden {
+                MASK
+            } else {
+                &self.text[piece.clone()]
+            });
             // A range that begins or ends within a secret takes in all of its mask.
             let place = |byte: usize, within: usize| match byte {
                 byte if byte <= piece.start => here,
@@ -141,11 +166,36 @@ mod tests {
             let (shown, line, span) = source.excerpt(&range(marked));
             assert_eq!(format!("{line}|{shown}|{}", &shown[span]), want);
         };
-        check("a = 1\nkey = \"s3cret\" # x\n", "s3cret", "key", "2|key = \"***\" # x|key");
-        check("key = \"s3cret\"\r\n", "s3cret", "\"s3cret\"", "1|key = \"***\"|\"***\"");
-        check("key = \"s3cret\" # x", "s3cret", "s3cret", "1|key = \"***\" # x|***");
-        check("key = \"s3cret\" # x", "s3cret", "cre", "1|key = \"***\" # x|***");
-        check("key = \"s3cret\" # x", "s3cret", "# x", "1|key = \"***\" # x|# x");
+        check(
+            "a = 1\nkey = \"s3cret\" # x\n",
+            "s3cret",
+            "key",
+            "2|key = \"***\" # x|key",
+        );
+        check(
+            "key = \"s3cret\"\r\n",
+            "s3cret",
+            "\"s3cret\"",
+            "1|key = \"***\"|\"***\"",
+        );
+        check(
+            "key = \"s3cret\" # x",
+            "s3cret",
+            "s3cret",
+            "1|key = \"***\" # x|***",
+        );
+        check(
+            "key = \"s3cret\" # x",
+            "s3cret",
+            "cre",
+            "1|key = \"***\" # x|***",
+        );
+        check(
+            "key = \"s3cret\" # x",
+            "s3cret",
+            "# x",
+            "1|key = \"***\" # x|# x",
+        );
         check("k = '''a\nb'''\nc = 1", "a\nb", "k", "1|k = '''***|k");
         check("k = '''a\nb'''\nc = 1", "a\nb", "b'", "2|***'''|***'");
         check("a = 1", "", "a = 1", "1|a = 1|a = 1");

@@ -47,15 +47,23 @@ impl Globs {
         let is_glob = |p: &S| p.as_ref().contains(['*', '?', '[']);
         if separators.is_empty() && !patterns.iter().any(is_glob) {
             let exactly = |p: &S| Matcher::Exactly(p.as_ref().into());
-            return Ok(Self { matchers: patterns.iter().map(exactly).collect() });
+            return Ok(Self {
+                matchers: patterns.iter().map(exactly).collect(),
+            });
         }
         // Several patterns are one with alternatives: a comma at the top divides there, too.
         let inside_list = patterns.len() > 1;
         let mut matchers = Vec::new();
         for pattern in patterns {
             let pattern = pattern.as_ref();
-            let wrong = |problem| GlobError { pattern: pattern.to_owned(), problem };
-            let mut parser = PatternParser { rest: pattern, depth: 0 };
+            let wrong = |problem| GlobError {
+                pattern: pattern.to_owned(),
+                problem,
+            };
+            let mut parser = PatternParser {
+                rest: pattern,
+                depth: 0,
+            };
             loop {
                 let tokens = parser.sequence(inside_list).map_err(wrong)?;
                 matchers.push(Matcher::of(&tokens, separators).map_err(wrong)?);
@@ -139,13 +147,15 @@ enum Token {
     Single,
     /// Ranges of characters, ends included, and whether it is none of them.
     Class(Vec<(char, char)>, bool),
-    OneOf(Vec<Vec<Token>>),
+    OneOf(Vec<Vec<Self>>),
 }
 
 fn write_all(tokens: &[Token], separators: &[char], out: &mut String) {
     let not_separator = || {
         let mut class = String::from("[^");
-        separators.iter().for_each(|c| push_class_char(*c, &mut class));
+        separators
+            .iter()
+            .for_each(|c| push_class_char(*c, &mut class));
         class + "]"
     };
     for token in tokens {
@@ -207,7 +217,10 @@ impl PatternParser<'_> {
     /// Reads to the end or, within braces or a list, up to the `,` or `}` that ends this branch.
     fn sequence(&mut self, inside: bool) -> Result<Vec<Token>, &'static str> {
         let mut tokens = Vec::new();
-        while !self.rest.is_empty() && !(inside && self.rest.starts_with([',', '}'])) {
+        loop {
+            if inside && self.rest.starts_with([',', '}']) {
+                break;
+            }
             let Some(c) = self.next() else { break };
             let c = match c {
                 '*' if self.next_is('*') => {
@@ -320,9 +333,19 @@ mod tests {
         check(&["[ab-d]"], "", &["a", "b", "-", "d"], &["c"]);
         check(&["[a-zA-Z]"], "", &["q", "Q"], &["1"]);
         check(&["{cpu,mem}*"], "", &["cpu", "memory"], &["disk"]);
-        check(&["a{b,{c,d}e,}f"], "", &["abf", "acef", "adef", "af"], &["aef"]);
+        check(
+            &["a{b,{c,d}e,}f"],
+            ".",
+            &["abf", "acef", "adef", "af"],
+            &["aef"],
+        );
         check(&[r"a\*?"], "", &["a*b"], &["axb"]);
-        check(&["disk", "net*"], "", &["disk", "net", "netstat"], &["disks"]);
+        check(
+            &["disk", "net*"],
+            "",
+            &["disk", "net", "netstat"],
+            &["disks"],
+        );
         check(&[], "", &[], &["", "x"]);
     }
 
@@ -348,7 +371,11 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let check = |pattern: &str, want| {
-            assert_eq!(Globs::new(&[pattern], &['.']).unwrap_err().problem, want, "{pattern}");
+            assert_eq!(
+                Globs::new(&[pattern], &['.']).unwrap_err().problem,
+                want,
+                "{pattern}"
+            );
         };
         check("{a", "a { has no }");
         check("[a", "a [ has no ]");
@@ -361,7 +388,9 @@ mod tests {
     /// The rules once more, in the simplest form: which texts the tokens can begin.
     fn model(tokens: &[Token], separators: &[char], text: &str) -> bool {
         fn rests<'t>(tokens: &[Token], separators: &[char], text: &'t str) -> Vec<&'t str> {
-            let Some((first, more)) = tokens.split_first() else { return vec![text] };
+            let Some((first, more)) = tokens.split_first() else {
+                return vec![text];
+            };
             let mut heads = Vec::new();
             let head = text.chars().next();
             let skip = |n: usize| &text[n..];
@@ -377,17 +406,25 @@ mod tests {
                     }
                 }
                 Token::Single => {
-                    heads.extend(head.filter(|c| !separators.contains(c)).map(|c| skip(c.len_utf8())));
+                    heads.extend(
+                        head.filter(|c| !separators.contains(c))
+                            .map(|c| skip(c.len_utf8())),
+                    );
                 }
                 Token::Class(ranges, negated) => heads.extend(
                     head.filter(|c| ranges.iter().any(|(a, b)| (a..=b).contains(&c)) != *negated)
                         .map(|c| skip(c.len_utf8())),
                 ),
                 Token::OneOf(branches) => {
-                    branches.iter().for_each(|b| heads.extend(rests(b, separators, text)));
+                    branches
+                        .iter()
+                        .for_each(|b| heads.extend(rests(b, separators, text)));
                 }
             }
-            heads.into_iter().flat_map(|rest| rests(more, separators, rest)).collect()
+            heads
+                .into_iter()
+                .flat_map(|rest| rests(more, separators, rest))
+                .collect()
         }
         rests(tokens, separators, text).contains(&"")
     }

@@ -48,7 +48,13 @@ fn collect(
         Value::Table(table) => {
             for (key, value) in table {
                 let (is_secret, parts) = mask::of_key(key, docs);
-                collect(value, &format!("{path}.{key}"), secret || is_secret, parts, out);
+                collect(
+                    value,
+                    &format!("{path}.{key}"),
+                    secret || is_secret,
+                    parts,
+                    out,
+                );
             }
         }
         Value::Array(items) => {

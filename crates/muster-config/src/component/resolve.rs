@@ -7,11 +7,7 @@ use crate::{Environment, template};
 
 /// The table with the variables in its strings replaced, keys left alone. A missing one that must
 /// be there is an error, and its string stays as it is.
-pub(crate) fn table(
-    table: &Table,
-    env: &dyn Environment,
-    errors: &mut Vec<OptionError>,
-) -> Table {
+pub(crate) fn table(table: &Table, env: &dyn Environment, errors: &mut Vec<OptionError>) -> Table {
     entries(table, "", env, errors)
 }
 
@@ -23,18 +19,17 @@ fn entries(
 ) -> Table {
     let mut resolved = Table::new();
     for (key, value) in table {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
         resolved.insert(key.clone(), one(value, &path, env, errors));
     }
     resolved
 }
 
-fn one(
-    value: &Value,
-    path: &str,
-    env: &dyn Environment,
-    errors: &mut Vec<OptionError>,
-) -> Value {
+fn one(value: &Value, path: &str, env: &dyn Environment, errors: &mut Vec<OptionError>) -> Value {
     match value {
         Value::String(text) => match template::expand(text, env) {
             Ok(text) => Value::String(text.into_owned()),

@@ -69,7 +69,9 @@ impl Split {
             } else if is(&names.filter) {
                 if let Some((_, new)) = DEPRECATED.iter().find(|(old, _)| old == key) {
                     let warning = OptionError::new(key, format!("`{key}` is deprecated"));
-                    split.warnings.push(warning.with_hint(format!("use `{new}`")));
+                    split
+                        .warnings
+                        .push(warning.with_hint(format!("use `{new}`")));
                 }
                 &mut split.filter
             } else if !applies(row, key) {
@@ -106,7 +108,10 @@ fn names(kind: Kind) -> &'static Names {
                 Kind::Output => OutputOptions::describe(),
             };
             let names = |docs: Vec<OptionDoc>| docs.into_iter().map(|doc| doc.name).collect();
-            Names { common: names(docs), filter: names(FilterOptions::describe()) }
+            Names {
+                common: names(docs),
+                filter: names(FilterOptions::describe()),
+            }
         })
     });
     let [input, processor, aggregator, output] = &*NAMES;
@@ -121,7 +126,12 @@ fn names(kind: Kind) -> &'static Names {
 /// The names of the options that every component of this kind has.
 pub(super) fn common_names(kind: Kind) -> Vec<&'static str> {
     let names = names(kind);
-    names.common.iter().chain(&names.filter).map(String::as_str).collect()
+    names
+        .common
+        .iter()
+        .chain(&names.filter)
+        .map(String::as_str)
+        .collect()
 }
 
 /// The plugin's own options. Descriptions are made from schemas, which takes time: each is kept.

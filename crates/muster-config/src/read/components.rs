@@ -39,7 +39,8 @@ impl Entry<'_, '_> {
     /// Where an option stands, else the table.
     fn place_of(&self, path: &str) -> Place {
         let span = locate(self.table, path, false);
-        self.document.place(span.unwrap_or_else(|| self.header.clone()))
+        self.document
+            .place(span.unwrap_or_else(|| self.header.clone()))
     }
 }
 
@@ -81,7 +82,11 @@ impl<'d, 't> Reader<'d, 't> {
         plugin: &'d str,
         node: &'d Node<'t>,
     ) {
-        let name = if section == plugin { plugin.to_owned() } else { format!("{section}.{plugin}") };
+        let name = if section == plugin {
+            plugin.to_owned()
+        } else {
+            format!("{section}.{plugin}")
+        };
         let tables: &[Node<'t>] = match node.get_ref() {
             DeValue::Table(_) if matches!(kind, Kind::Processor | Kind::Aggregator) => {
                 let problem = Diagnostic::error(format!("`{name}` must be a list of tables"));
@@ -98,7 +103,9 @@ impl<'d, 't> Reader<'d, 't> {
         }
         let known = self.registry.find(kind, plugin).is_some();
         for node in tables {
-            let DeValue::Table(table) = node.get_ref() else { continue };
+            let DeValue::Table(table) = node.get_ref() else {
+                continue;
+            };
             if !known {
                 let problem = self.unknown_plugin(kind, plugin, &name);
                 self.report([problem.at(document.place(node.span()))]);
@@ -112,7 +119,15 @@ impl<'d, 't> Reader<'d, 't> {
             }
             if self.is_chosen(&options) {
                 let (name, header) = (name.clone(), node.span());
-                self.entries.push(Entry { kind, plugin, name, document, table, header, options });
+                self.entries.push(Entry {
+                    kind,
+                    plugin,
+                    name,
+                    document,
+                    table,
+                    header,
+                    options,
+                });
             }
         }
     }
@@ -123,27 +138,37 @@ impl<'d, 't> Reader<'d, 't> {
             Kind::Output => &self.options.output_filter,
             Kind::Processor | Kind::Aggregator => return false,
         };
-        let mut wanted =
-            filter.iter().flat_map(|f| f.split(':')).map(str::trim).filter(|w| !w.is_empty());
+        let mut wanted = filter
+            .iter()
+            .flat_map(|f| f.split(':'))
+            .map(str::trim)
+            .filter(|w| !w.is_empty());
         wanted.clone().next().is_some() && !wanted.any(|name| name == plugin)
     }
 
     fn is_chosen(&self, options: &Table) -> bool {
-        let Some(Value::Table(labels)) = options.get("labels") else { return true };
+        let Some(Value::Table(labels)) = options.get("labels") else {
+            return true;
+        };
         let label = |(key, value): (&String, &Value)| {
             let value = template::expand(value.as_str()?, self.env).ok()?;
             Some((key.clone(), value.into_owned()))
         };
-        self.selectors.choose(&labels.iter().filter_map(label).collect())
+        self.selectors
+            .choose(&labels.iter().filter_map(label).collect())
     }
 
     fn unknown_plugin(&self, kind: Kind, plugin: &str, name: &str) -> Diagnostic {
         let message = format!("unknown {kind} plugin `{plugin}`");
-        let elsewhere =
-            Kind::ALL.into_iter().find(|kind| self.registry.find(*kind, plugin).is_some());
+        let elsewhere = Kind::ALL
+            .into_iter()
+            .find(|kind| self.registry.find(*kind, plugin).is_some());
         let found = match (self.registry.suggest(kind, plugin), elsewhere) {
             (Some(near), _) => Some(format!("did you mean `{near}`?")),
-            (None, Some(kind)) => Some(format!("there is an {kind} of that name, `{}.{plugin}`", kind.plural())),
+            (None, Some(kind)) => Some(format!(
+                "there is an {kind} of that name, `{}.{plugin}`",
+                kind.plural()
+            )),
             (None, None) => None,
         };
         if self.options.skip_unknown_plugins {
@@ -184,7 +209,10 @@ impl<'d, 't> Reader<'d, 't> {
                 id: ComponentId::new(entry.kind, id),
                 plugin: entry.plugin.to_owned(),
                 options,
-                source: Source::File { path, line: entry.place().line() },
+                source: Source::File {
+                    path,
+                    line: entry.place().line(),
+                },
                 paused: false,
                 position,
             };
@@ -192,12 +220,17 @@ impl<'d, 't> Reader<'d, 't> {
                 check(&definition, agent, global_tags, self.registry, self.env);
             let found = result.err().unwrap_or_default();
             let at = |make, error| {
-                let problem =
-                    option_problem(make, entry.document, &entry.name, entry.table, error);
-                if problem.place.is_some() { problem } else { problem.at(entry.place()) }
+                let problem = option_problem(make, entry.document, &entry.name, entry.table, error);
+                if problem.place.is_some() {
+                    problem
+                } else {
+                    problem.at(entry.place())
+                }
             };
-            self.diagnostics.extend(found.into_iter().map(|e| at(Diagnostic::error, e)));
-            self.diagnostics.extend(warnings.into_iter().map(|e| at(Diagnostic::warning, e)));
+            self.diagnostics
+                .extend(found.into_iter().map(|e| at(Diagnostic::error, e)));
+            self.diagnostics
+                .extend(warnings.into_iter().map(|e| at(Diagnostic::warning, e)));
             definitions.push(definition);
         }
         definitions
@@ -235,7 +268,9 @@ impl<'d, 't> Reader<'d, 't> {
                     Origin::Alias | Origin::Hash => "alias",
                 };
                 let by = option(origin);
-                let first_by = wanted.get(taken[&key]).map_or("id", |(_, origin)| option(origin));
+                let first_by = wanted
+                    .get(taken[&key])
+                    .map_or("id", |(_, origin)| option(origin));
                 let message = format!("two {} have the ID `{id}`", entry.kind.plural());
                 let problem = Diagnostic::error(message)
                     .at(entry.place_of(by))
@@ -267,7 +302,10 @@ impl<'d, 't> Reader<'d, 't> {
     fn wanted_id(&mut self, entry: &Entry<'d, 't>) -> (String, Origin) {
         let hashed = || {
             let category = entry.kind.plural();
-            (anonymous(category, entry.plugin, entry.table, entry.document), Origin::Hash)
+            (
+                anonymous(category, entry.plugin, entry.table, entry.document),
+                Origin::Hash,
+            )
         };
         let resolved = |key: &str| {
             let text = entry.options.get(key)?.as_str()?;

@@ -13,9 +13,18 @@ use crate::{AgentSettings, ControlSettings, Diagnostic};
 
 /// Options of `[agent]` that change nothing.
 const WITHOUT_EFFECT: [(&str, &str); 3] = [
-    ("logtarget", "a `logfile` decides whether the log goes into a file"),
-    ("statefile", "what plugins remember is kept in the state directory"),
-    ("snmp_translator", "there is one way to translate SNMP names"),
+    (
+        "logtarget",
+        "a `logfile` decides whether the log goes into a file",
+    ),
+    (
+        "statefile",
+        "what plugins remember is kept in the state directory",
+    ),
+    (
+        "snmp_translator",
+        "there is one way to translate SNMP names",
+    ),
 ];
 
 impl<'t> Reader<'_, 't> {
@@ -81,7 +90,9 @@ impl<'t> Reader<'_, 't> {
     ) -> Table {
         let docs = T::describe();
         let documented = |key: &String| {
-            let same = docs.iter().find(|doc| canonical(&doc.name) == canonical(key));
+            let same = docs
+                .iter()
+                .find(|doc| canonical(&doc.name) == canonical(key));
             same.map_or_else(|| key.clone(), |doc| doc.name.clone())
         };
         let mut resolved = Table::new();
@@ -140,7 +151,9 @@ pub(super) fn parse_or_default<T: Options + Default>(table: &Table) -> T {
 }
 
 pub(super) fn is_agent_option(name: &str) -> bool {
-    AgentSettings::describe().iter().any(|doc| canonical(&doc.name) == canonical(name))
+    AgentSettings::describe()
+        .iter()
+        .any(|doc| canonical(&doc.name) == canonical(name))
 }
 
 /// A problem of an option of the table `name`, with its place.
@@ -161,8 +174,13 @@ pub(super) fn option_problem(
     table: &DeTable<'_>,
     error: OptionError,
 ) -> Diagnostic {
-    let OptionError { path, message, hint } = error;
-    let about_key = message.starts_with("unknown option") || message.starts_with(&format!("`{path}`"));
+    let OptionError {
+        path,
+        message,
+        hint,
+    } = error;
+    let about_key =
+        message.starts_with("unknown option") || message.starts_with(&format!("`{path}`"));
     let whole = match (path.is_empty(), about_key) {
         (true, _) => format!("{name}: {message}"),
         (false, true) => format!("{message} in `{name}`"),

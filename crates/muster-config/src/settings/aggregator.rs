@@ -97,11 +97,17 @@ impl AggregatorSettings {
             period: options.period.get(),
             delay: options.delay.get(),
             grace: options.grace.get(),
-            round_interval: options.round_interval.map_or(agent.round_interval, |flag| flag.0),
+            round_interval: options
+                .round_interval
+                .map_or(agent.round_interval, |flag| flag.0),
             drop_original: options.drop_original.0,
             precision,
             log_level: options.log_level,
-            naming: Naming::new(options.name_override, options.name_prefix, options.name_suffix),
+            naming: Naming::new(
+                options.name_override,
+                options.name_prefix,
+                options.name_suffix,
+            ),
             tags: options.tags,
             filter,
         }

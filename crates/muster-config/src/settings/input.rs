@@ -125,7 +125,10 @@ impl InputSettings {
             precision,
             effective_precision,
             // Zero is a value of its own: it switches the agent's jitter off.
-            collection_jitter: options.collection_jitter.unwrap_or(agent.collection_jitter).get(),
+            collection_jitter: options
+                .collection_jitter
+                .unwrap_or(agent.collection_jitter)
+                .get(),
             collection_offset: some(options.collection_offset)
                 .unwrap_or(agent.collection_offset.get()),
             timeout,
@@ -133,7 +136,11 @@ impl InputSettings {
             startup_error_behavior: options.startup_error_behavior,
             time_source: options.time_source,
             log_level: options.log_level,
-            naming: Naming::new(options.name_override, options.name_prefix, options.name_suffix),
+            naming: Naming::new(
+                options.name_override,
+                options.name_prefix,
+                options.name_suffix,
+            ),
             tags: options.tags,
             global_tags: Arc::clone(facts.global_tags),
             filter: facts.filter,

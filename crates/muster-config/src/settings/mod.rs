@@ -71,7 +71,11 @@ pub struct Naming {
 impl Naming {
     pub(crate) fn new(override_: String, prefix: String, suffix: String) -> Self {
         let given = |text: String| (!text.is_empty()).then_some(text);
-        Self { override_: given(override_), prefix: given(prefix), suffix: given(suffix) }
+        Self {
+            override_: given(override_),
+            prefix: given(prefix),
+            suffix: given(suffix),
+        }
     }
 
     /// Whether names stay as they are.
@@ -86,12 +90,18 @@ impl Naming {
         }
         let part = |part: &Option<String>| part.clone().unwrap_or_default();
         let name = self.override_.as_deref().unwrap_or(name);
-        Some(format!("{}{name}{}", part(&self.prefix), part(&self.suffix)))
+        Some(format!(
+            "{}{name}{}",
+            part(&self.prefix),
+            part(&self.suffix)
+        ))
     }
 }
 
 /// How much a component logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Errors only.
@@ -149,7 +159,9 @@ pub enum StartupErrorBehavior {
 /// A limit around work that has a limit of its own (the plugin's `timeout`): long enough for that
 /// one to strike first.
 fn at_least(limit: StdDuration, own: Option<StdDuration>) -> StdDuration {
-    own.map_or(limit, |own| limit.max(own.saturating_add(StdDuration::from_secs(1))))
+    own.map_or(limit, |own| {
+        limit.max(own.saturating_add(StdDuration::from_secs(1)))
+    })
 }
 
 /// The options that every component of this kind has, for lists and documentation.

@@ -116,11 +116,18 @@ impl OutputSettings {
     ) -> Self {
         let some = |d: Option<Duration>| d.map(Duration::get).filter(|d| !d.is_zero());
         let count = |own: Option<usize>, agent: usize, default: usize| {
-            own.filter(|n| *n > 0).or(Some(agent)).filter(|n| *n > 0).unwrap_or(default)
+            own.filter(|n| *n > 0)
+                .or(Some(agent))
+                .filter(|n| *n > 0)
+                .unwrap_or(default)
         };
         let defaults = AgentSettings::default();
         let bytes = options.buffer_bytes.unwrap_or(agent.buffer_bytes);
-        let bytes = if bytes.bytes() == 0 { defaults.buffer_bytes } else { bytes };
+        let bytes = if bytes.bytes() == 0 {
+            defaults.buffer_bytes
+        } else {
+            bytes
+        };
         Self {
             alias: options.alias.filter(|alias| !alias.is_empty()),
             flush_interval: some(options.flush_interval).unwrap_or(agent.flush_interval.get()),
@@ -143,7 +150,11 @@ impl OutputSettings {
             dead_letter_file: options.dead_letter_file,
             startup_error_behavior: options.startup_error_behavior,
             log_level: options.log_level,
-            naming: Naming::new(options.name_override, options.name_prefix, options.name_suffix),
+            naming: Naming::new(
+                options.name_override,
+                options.name_prefix,
+                options.name_suffix,
+            ),
             filter,
         }
     }
