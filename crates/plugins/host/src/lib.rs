@@ -11,10 +11,12 @@ mod diskio;
 mod files;
 mod globs;
 mod kernel;
+mod kernel_vmstat;
 mod mem;
 mod meminfo;
 mod net;
 mod netstat;
+mod nstat;
 mod processes;
 mod procstat;
 mod roots;
@@ -59,6 +61,13 @@ pub const PLUGINS: &[PluginRow] = &[
         build: Build::Input(|cx| kernel::build(cx.options(), Roots::from_env())),
     },
     PluginRow {
+        name: "kernel_vmstat",
+        summary: "all that the kernel counts of its virtual memory",
+        options: kernel_vmstat::KernelVmstat::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| kernel_vmstat::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
         name: "mem",
         summary: "what the memory is used for",
         options: mem::Mem::describe,
@@ -74,10 +83,17 @@ pub const PLUGINS: &[PluginRow] = &[
     },
     PluginRow {
         name: "netstat",
-        summary: "TCP connections by state, and UDP sockets",
+        summary: "sockets of TCP by state, and of UDP",
         options: netstat::Netstat::describe,
         format: FormatUse::None,
         build: Build::Input(|cx| netstat::build(cx.options(), Roots::from_env())),
+    },
+    PluginRow {
+        name: "nstat",
+        summary: "all that the kernel counts of the network protocols",
+        options: nstat::Nstat::describe,
+        format: FormatUse::None,
+        build: Build::Input(|cx| nstat::build_from_env(cx.options(), Roots::from_env())),
     },
     PluginRow {
         name: "processes",

@@ -25,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+pub(crate) use self::parser::counters;
 use crate::Roots;
 use crate::files::{TextFile, read_number, read_text};
 use crate::globs::globs;

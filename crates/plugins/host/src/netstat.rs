@@ -95,9 +95,9 @@ impl Counts {
             let is_tcp = name.starts_with("tcp");
             let read = each_line(&path, &cancelled, |line| {
                 if is_tcp {
-                    counts.add_tcp(line)
+                    counts.add_tcp(line);
                 } else {
-                    counts.add_udp(line)
+                    counts.add_udp(line);
                 }
             });
             match read {

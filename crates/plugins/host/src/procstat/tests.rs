@@ -47,7 +47,7 @@ fn host() -> Host {
 /// The tags of the processes and groups that are found.
 fn tags(options: &str, host: &Host) -> Vec<String> {
     let lines = Run::new(build, &format!("properties = []\n{options}"), host).gather();
-    let tags = |line: &String| match line.split_once(' ') {
+    let tags = |line: &String| match split(line) {
         Some((tags, fields)) if tags.starts_with("procstat_lookup") => {
             let tags = tags.strip_prefix("procstat_lookup,").unwrap();
             format!("{tags} {}", fields.split_once(',').unwrap().0)
@@ -56,6 +56,13 @@ fn tags(options: &str, host: &Host) -> Vec<String> {
         _ => line.clone(),
     };
     lines.iter().map(tags).collect()
+}
+
+/// At the first space that is not escaped.
+fn split(line: &str) -> Option<(&str, &str)> {
+    let bytes = line.as_bytes();
+    let at = (1..bytes.len()).find(|at| bytes[*at] == b' ' && bytes[at - 1] != b'\\')?;
+    Some((&line[..at], &line[at + 1..]))
 }
 
 const BASICS: &str = "pid=50i,ppid=1i,status=\"sleep\",num_threads=3i,num_fds=2i,\
