@@ -32,46 +32,11 @@ pub(super) fn compile(path: &str, pattern: &str) -> Result<Regex, OptionError> {
 fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut rest = pattern;
-    let mut class_start = None;
     while let Some(c) = rest.chars().next() {
-        let in_class = class_start.is_some();
         let taken = match c {
-            '\\' => escape(rest, in_class, &mut out),
-            '[' if !in_class => {
-                let negated = rest[1..].starts_with('^');
-                out.push_str(if negated { "[^" } else { "[" });
-                let taken = 1 + usize::from(negated);
-                // A bracket that closes at once is a member.
-                let bracket = rest[taken..].starts_with(']');
-                out.push_str(if bracket { r"\]" } else { "" });
-                class_start = Some(());
-                taken + usize::from(bracket)
-            }
-            '[' => match posix_class(rest) {
-                Some(len) => {
-                    out.push_str(&rest[..len]);
-                    len
-                }
-                None => {
-                    out.push_str(r"\[");
-                    1
-                }
-            },
-            ']' if in_class => {
-                class_start = None;
-                out.push(']');
-                1
-            }
-            '&' | '~' if in_class => {
-                out.push('\\');
-                out.push(c);
-                1
-            }
-            '-' if in_class && rest[1..].starts_with("-]") => {
-                out.push_str(r"\-\-");
-                2
-            }
-            '{' if !in_class && !is_repetition(rest) => {
+            '\\' => escape(rest, false, &mut out),
+            '[' => class(rest, &mut out),
+            '{' if !is_repetition(rest) => {
                 out.push_str(r"\{");
                 1
             }
@@ -83,6 +48,59 @@ fn translate(pattern: &str) -> String {
         rest = &rest[taken..];
     }
     out
+}
+
+/// Translates the class at the beginning of `pattern`; returns how many bytes it has.
+fn class(pattern: &str, out: &mut String) -> usize {
+    let negated = pattern[1..].starts_with('^');
+    out.push_str(if negated { "[^" } else { "[" });
+    let start = 1 + usize::from(negated);
+    let mut at = start;
+    while let Some(c) = pattern[at..].chars().next() {
+        let rest = &pattern[at..];
+        at += match c {
+            // A bracket that would close at once is a member.
+            ']' if at > start => {
+                out.push(']');
+                return at + 1;
+            }
+            '[' if posix_class(rest).is_some() => {
+                let len = posix_class(rest).unwrap_or(1);
+                out.push_str(&rest[..len]);
+                len
+            }
+            '\\' => escape(rest, true, out),
+            c => {
+                push_literal(c, out);
+                c.len_utf8()
+            }
+        };
+        // A dash between two characters makes a range; elsewhere it is a member.
+        if rest.starts_with(r"\") && rest[1..].starts_with(['d', 'D', 'w', 'W', 's', 'S', 'p', 'P'])
+        {
+            continue;
+        }
+        let range = pattern[at..]
+            .strip_prefix('-')
+            .and_then(|rest| rest.chars().next());
+        if let Some(end) = range.filter(|end| *end != ']') {
+            out.push('-');
+            at += 1;
+            at += match end {
+                '\\' => escape(&pattern[at..], true, out),
+                end => {
+                    push_literal(end, out);
+                    end.len_utf8()
+                }
+            };
+        }
+    }
+    at
+}
+
+fn push_literal(c: char, out: &mut String) {
+    let mut buffer = [0; 4];
+    out.push_str(&regex::escape(c.encode_utf8(&mut buffer)));
 }
 
 /// Translates the escape at the beginning of `rest`; returns how many bytes it has.
@@ -110,6 +128,12 @@ fn escape(rest: &str, in_class: bool, out: &mut String) -> usize {
             let end = quoted.find(r"\E");
             out.push_str(&regex::escape(&quoted[..end.unwrap_or(quoted.len())]));
             return 2 + end.map_or(quoted.len(), |end| end + 2);
+        }
+        ('p' | 'P' | 'x', _) if rest[2..].starts_with('{') => {
+            // What is in the braces belongs to the escape.
+            let len = rest.find('}').map_or(rest.len(), |end| end + 1);
+            out.push_str(&rest[..len]);
+            return len;
         }
         _ => {
             out.push('\\');
@@ -167,6 +191,12 @@ mod tests {
         check(r"[[:alpha:]]+", "1ab1", Some("ab"));
         check(r"[a&&b]+", "x&&b", Some("&&b"));
         check(r"[+--]+", "a+,-b", Some("+,-"));
+        check(r"[\w-]+[.-]", "a-b.", Some("a-b."));
+        check(r"[\d-]+", "1-2", Some("1-2"));
+        check(r"[\w-.]+", "/a-b.c/", Some("a-b.c"));
+        check(r"[a\-c]+", "xb-a", Some("-a"));
+        check(r"\p{Greek}\x{41}", "αA", Some("αA"));
+        check(r"[\p{Greek}\x{41}]+", "αA", Some("αA"));
         check(r"[]a]+", "x]a]", Some("]a]"));
         check(r"[^]a]+", "]xy]", Some("xy"));
         check(r"a{2}", "aaa", Some("aa"));

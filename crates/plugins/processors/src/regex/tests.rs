@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use crate::testing::{check, check_refused, run};
 
-const REQUEST: &str = "nginx,verb=GET,resp_code=200 request=\"/api/search/?category=plugins&q=regex&sort=asc\",bytes=270i 1";
+const REQUEST: &str = "nginx,resp_code=200,verb=GET request=\"/api/search/?category=plugins&q=regex&sort=asc\",bytes=270i 1";
 
 #[test]
 fn changes_values() {
@@ -144,7 +144,7 @@ fn says_what_is_wrong() {
     check_refused(
         "regex",
         "[[tag_rename]]\npattern = 'a'\nresult_key = 'replace'",
-        &["tag_rename"],
+        &["tag_rename[0].result_key"],
     );
     check_refused(
         "regex",
