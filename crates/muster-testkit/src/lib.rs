@@ -1,1 +1,21 @@
-//! For tests only: real servers on loopback, fakes with faults.
+//! For tests only: real servers on loopback, the agent as a process, waiting for effects.
+//!
+//! Everything here blocks and panics when something is not as it should be: it is made for the
+//! bodies of tests. A server that is not installed makes the test fail with the command that
+//! installs it. Every process is ended by its ID when its value is dropped.
+
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "made for tests")]
+
+mod agent;
+mod http;
+mod ports;
+mod process;
+mod servers;
+mod wait;
+
+pub use agent::{Agent, AgentBuilder, Output};
+pub use http::{Response, request, request_unix};
+pub use ports::free_ports;
+pub use process::{Process, Usage};
+pub use servers::{InfluxDb, NodeExporter, Prometheus, VictoriaMetrics};
+pub use wait::{eventually, eventually_within};

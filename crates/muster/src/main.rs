@@ -1,2 +1,20 @@
 //! A metrics agent that is never restarted and never leaks.
-fn main() {}
+
+use std::process::ExitCode;
+
+use muster_plugin::Registry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let registry = Registry::new(&[
+        muster_plugins_host::PLUGINS,
+        muster_plugins_generic::PLUGINS,
+        muster_plugins_net::PLUGINS,
+        muster_plugins_processors::PLUGINS,
+        muster_plugins_aggregators::PLUGINS,
+        muster_plugins_outputs::PLUGINS,
+    ]);
+    muster_cli::main(registry)
+}

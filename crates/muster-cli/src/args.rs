@@ -1,0 +1,167 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// A metrics agent that is never restarted and never leaks.
+///
+/// Without arguments it gathers this host's metrics every 10 s and prints them as line protocol.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  muster                                             gather this host's metrics, print them
+  muster --config telegraf.conf                      run a Telegraf configuration
+  muster --config telegraf.conf --test               gather once, print, end
+  muster config check --config telegraf.conf         only look for mistakes";
+
+/// How to run the agent.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// Gather once, print what would go to the outputs, end.
+    #[arg(long)]
+    pub(crate) test: bool,
+    /// Gather once, let the outputs write, end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// With --test or --once: how many seconds inputs that work on their own get.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) test_wait: u64,
+    /// Read the files again when they change.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "notify")]
+    pub(crate) watch_config: Option<WatchMode>,
+    /// With --watch-config poll: how often to look.
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub(crate) watch_interval: muster_options::Duration,
+    /// With --watch-config: wait until nothing has changed for so long.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub(crate) watch_debounce_interval: muster_options::Duration,
+    /// Log errors only.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Log details.
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Write the process ID into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pidfile: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+/// Where the state lies.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct StateArgs {
+    /// The state directory [default: $XDG_STATE_HOME/muster, as root /var/lib/muster].
+    #[arg(long, value_name = "DIR", env = "MUSTER_STATE_DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct SourceArgs {
+    /// A configuration file; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+    /// A directory whose *.conf files are read after the files; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_directory: Vec<PathBuf>,
+    /// Only these input plugins, joined by colons.
+    #[arg(long, value_name = "PLUGINS")]
+    pub(crate) input_filter: Vec<String>,
+    /// Only these output plugins, joined by colons.
+    #[arg(long, value_name = "PLUGINS")]
+    pub(crate) output_filter: Vec<String>,
+    /// Only components whose labels match, as `key=value;key2=pattern*`; may be given several times.
+    #[arg(long, value_name = "LABELS")]
+    pub(crate) select: Vec<String>,
+    /// Leave plugins out that Muster does not have, with a warning.
+    #[arg(long)]
+    pub(crate) skip_unknown_plugins: bool,
+    /// Put environment variables into strings after the TOML is read (the default).
+    #[arg(long, conflicts_with = "non_strict_env_handling")]
+    pub(crate) strict_env_handling: bool,
+    /// Put environment variables into the text before the TOML is read.
+    #[arg(long)]
+    pub(crate) non_strict_env_handling: bool,
+    /// Take `$$` literally, as before Telegraf 1.27.
+    #[arg(long)]
+    pub(crate) old_env_behavior: bool,
+}
+
+/// How changes of files are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WatchMode {
+    /// The system tells.
+    Notify,
+    /// By looking every now and then.
+    Poll,
+}
+
+/// What to do instead of running the agent.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration, or print one to start from.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// List the plugins with their options.
+    Plugins(PluginsArgs),
+}
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Look for mistakes; nothing is started.
+    Check(CheckArgs),
+    /// Print a commented configuration to start from.
+    Create(CreateArgs),
+}
+
+/// What to check.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// Print the problems as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to print.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CreateArgs {
+    /// Only these sections, joined by colons: agent, inputs, processors, aggregators, outputs.
+    #[arg(long, value_name = "SECTIONS")]
+    pub(crate) section_filter: Vec<String>,
+    /// Only these input plugins, joined by colons.
+    #[arg(long, value_name = "PLUGINS")]
+    pub(crate) input_filter: Vec<String>,
+    /// Only these output plugins, joined by colons.
+    #[arg(long, value_name = "PLUGINS")]
+    pub(crate) output_filter: Vec<String>,
+    /// Only these processor plugins, joined by colons.
+    #[arg(long, value_name = "PLUGINS")]
+    pub(crate) processor_filter: Vec<String>,
+    /// Only these aggregator plugins, joined by colons.
+    #[arg(long, value_name = "PLUGINS")]
+    pub(crate) aggregator_filter: Vec<String>,
+}
+
+/// Which plugins.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PluginsArgs {
+    /// Only this kind: inputs, processors, aggregators or outputs.
+    pub(crate) kind: Option<String>,
+    /// With every option, type, default and doc, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
