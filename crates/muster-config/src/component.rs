@@ -21,7 +21,7 @@ use crate::settings::{
 };
 use crate::{
     AgentSettings, AggregatorSettings, Definition, Environment, Filter, InputSettings,
-    OutputSettings, ProcessorSettings, StartupErrorBehavior, mask,
+    OutputSettings, ProcessorSettings, StartupErrorBehavior, mask, words,
 };
 use split::Split;
 
@@ -117,6 +117,7 @@ pub(crate) fn check(
         plugin,
         warnings,
     } = Split::new(row, &resolved);
+    refuse_secret_stores(row, &plugin, &mut errors);
     let own_timeout = own_timeout(row, &plugin);
     let filter = take(
         FilterOptions::parse(&filter).and_then(|o| Filter::new(&o)),
@@ -141,9 +142,10 @@ pub(crate) fn check(
         }),
         _ => {
             let docs = mask::documented(registry, kind, &definition.plugin);
-            errors
-                .iter_mut()
-                .for_each(|error| suggest_common(error, kind));
+            for error in &mut errors {
+                suggest_common(error, kind);
+                words::plain(error);
+            }
             redact::redact(&mut errors, &resolved, &docs);
             Err(errors)
         }
@@ -254,6 +256,31 @@ fn own_timeout(row: &PluginRow, plugin: &Table) -> Option<Duration> {
     parse_duration(&text)
         .ok()
         .filter(|timeout| !timeout.is_zero())
+}
+
+/// A reference to a secret store (`@{store:key}`) must not be taken for the secret itself.
+fn refuse_secret_stores(row: &PluginRow, plugin: &Table, errors: &mut Vec<OptionError>) {
+    let is_word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let refers = |text: &str| {
+        text.split("@{")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'))
+            .any(|(inner, _)| {
+                inner
+                    .split_once(':')
+                    .is_some_and(|(store, key)| is_word(store) && is_word(key))
+            })
+    };
+    for doc in split::own_options(row).iter().filter(|doc| doc.secret) {
+        if plugin
+            .get(&doc.name)
+            .and_then(Value::as_str)
+            .is_some_and(refers)
+        {
+            let error = OptionError::new(&doc.name, "secret stores are not supported yet");
+            errors.push(error.with_hint("use an environment variable"));
+        }
+    }
 }
 
 /// An option that the plugin does not know may be meant as one that every component has.

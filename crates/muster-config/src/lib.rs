@@ -72,6 +72,7 @@ mod select;
 pub mod settings;
 mod source_text;
 mod template;
+mod words;
 
 pub use agent::{AgentSettings, BufferStrategy, LogFormat};
 pub use component::{BuiltPlugin, Component, prepare};

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::Reader;
 use crate::component::resolve_table;
 use crate::document::{Document, canonical, locate, plain_table, take_text};
-use crate::{AgentSettings, ControlSettings, Diagnostic};
+use crate::{AgentSettings, ControlSettings, Diagnostic, words};
 
 /// Options of `[agent]` that change nothing.
 const WITHOUT_EFFECT: [(&str, &str); 3] = [
@@ -103,7 +103,8 @@ impl<'t> Reader<'_, 't> {
                 self.report([of_option(document, name, table, error)]);
             }
         }
-        for error in T::parse(&resolved).err().unwrap_or_default() {
+        for mut error in T::parse(&resolved).err().unwrap_or_default() {
+            words::plain(&mut error);
             self.report([of_option(document, name, table, error)]);
         }
         resolved
@@ -186,16 +187,12 @@ pub(super) fn option_problem(
         (false, true) => format!("{message} in `{name}`"),
         (false, false) => format!("`{path}` in `{name}`: {message}"),
     };
-    let wants_list = message.starts_with("expected a sequence");
     let mut problem = make(whole);
     if let Some(span) = locate(table, &path, about_key) {
         problem = problem.at(document.place(span));
     }
     if let Some(hint) = hint {
         problem = problem.with_hint(hint);
-    } else if wants_list {
-        let key = path.rsplit('.').next().unwrap_or(&path);
-        problem = problem.with_hint(format!("write a list: `{key} = [\"...\"]`"));
     }
     problem
 }

@@ -80,7 +80,7 @@ fn agent_keys_in_any_spelling() {
         &[
             "muster.conf:2:1: `interval` is given twice in `agent`",
             "muster.conf:4:1: unknown option `intervall` in `agent` (did you mean `interval`?)",
-            "muster.conf:5:19: `metric_batch_size` in `agent`: expected usize, found string \"x\"",
+            "muster.conf:5:19: `metric_batch_size` in `agent`: expected a whole number from 0 on, found string \"x\"",
         ],
     );
     check(
@@ -115,7 +115,7 @@ fn variables_are_resolved_in_strings_only() {
         "[[inputs.cpu]]\nalias = '${NO:?name it}'\n[[inputs.mem]]\ntags = {a = ['x']}\n",
         &[
             "muster.conf:2:9: `alias` in `inputs.cpu`: the environment variable `NO` is not set: name it",
-            "muster.conf:4:13: `tags.a` in `inputs.mem`: expected a string, found sequence",
+            "muster.conf:4:13: `tags.a` in `inputs.mem`: expected a string, found a list",
         ],
     );
     let unquoted = problems(crate::plugins::read("[[inputs.cpu]]\nskip = ${COUNT}\n"));

@@ -9,7 +9,7 @@ fn every_problem_has_its_place_and_a_hint() {
         "[[inputs.cpu]]\n  percpuu = true\n  skip = -1\n  intervall = '5s'\n",
         &[
             "muster.conf:2:3: unknown option `percpuu` in `inputs.cpu` (did you mean `percpu`?)",
-            "muster.conf:3:10: `skip` in `inputs.cpu`: invalid value: integer `-1`, expected u8",
+            "muster.conf:3:10: `skip` in `inputs.cpu`: invalid value: integer `-1`, expected a whole number from 0 to 255",
             "muster.conf:4:3: unknown option `intervall` in `inputs.cpu` (did you mean `interval`?)",
         ],
     );
@@ -17,8 +17,8 @@ fn every_problem_has_its_place_and_a_hint() {
         "[[inputs.cpu]]\ninterval = 'soon'\nnamepass = 'cpu*'\n[inputs.cpu.tagpass]\ncpu = 'cpu0'\n",
         &[
             "muster.conf:2:12: `interval` in `inputs.cpu`: \"soon\" is no duration: write for example \"10s\", \"1m30s\", \"500ms\" or \"2d\"",
-            "muster.conf:3:12: `namepass` in `inputs.cpu`: expected a sequence, found string \"cpu*\" (write a list: `namepass = [\"...\"]`)",
-            "muster.conf:5:7: `tagpass.cpu` in `inputs.cpu`: expected a sequence, found string \"cpu0\" (write a list: `cpu = [\"...\"]`)",
+            "muster.conf:3:12: `namepass` in `inputs.cpu`: expected a list, found string \"cpu*\" (write a list: `namepass = [\"...\"]`)",
+            "muster.conf:5:7: `tagpass.cpu` in `inputs.cpu`: expected a list, found string \"cpu0\" (write a list: `cpu = [\"...\"]`)",
         ],
     );
     check(
@@ -206,6 +206,12 @@ fn later_and_odd_options() {
             "muster.conf:1:2: the agent's `interval` must be longer than 0",
             "muster.conf:1:2: the agent's `flush_interval` must be longer than 0",
             "muster.conf:1:2: processors are skipped both before and after the aggregators, so they never run",
+        ],
+    );
+    check(
+        "[[inputs.http]]\npassword = '@{vault:pw}'\nusername = '@{vault:pw}'\n",
+        &[
+            "muster.conf:2:12: `password` in `inputs.http`: secret stores are not supported yet (use an environment variable)",
         ],
     );
     check(

@@ -232,7 +232,7 @@ fn problems_of_a_definition_without_a_text() {
     let shown = muster_config::Diagnostics::of_options(&definition, errors).to_string();
     assert_eq!(
         shown,
-        "inputs/a (the API): percpu: expected a boolean, found integer `1`\n\
+        "inputs/a (the API): percpu: expected true or false, found integer `1`\n\
          inputs/a (the API): x: unknown option `x` (known options: percpu, totalcpu, skip)"
     );
     definition.plugin = "cpuu".to_owned();
