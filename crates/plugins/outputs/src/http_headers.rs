@@ -26,3 +26,16 @@ pub(crate) fn apply(
 fn parse(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((name.parse().ok()?, value.parse().ok()?))
 }
+
+/// Reads the URL of a server.
+pub(crate) fn url(option: &str, text: &str) -> Result<reqwest::Url, OptionError> {
+    let wrong = |why: String| Err(OptionError::new(option, format!("\"{text}\" {why}")));
+    match reqwest::Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            wrong("must begin with http:// or https://".to_owned())
+        }
+        Ok(url) if !url.has_host() => wrong("names no host".to_owned()),
+        Ok(url) => Ok(url),
+        Err(error) => wrong(format!("is no URL: {error}")),
+    }
+}
