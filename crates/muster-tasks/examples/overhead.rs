@@ -24,7 +24,11 @@ const PARKED: usize = 1_000_000;
 fn main() {
     for threads in [0, 2] {
         let runtime = runtime(threads);
-        let kind = if threads == 0 { "current thread" } else { "2 workers" };
+        let kind = if threads == 0 {
+            "current thread"
+        } else {
+            "2 workers"
+        };
         println!("{kind}, {TASKS} short tasks, cpu-ns per task");
         short(&runtime);
     }
@@ -32,8 +36,11 @@ fn main() {
 }
 
 fn runtime(threads: usize) -> Runtime {
-    let mut builder =
-        if threads == 0 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let mut builder = if threads == 0 {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
     if threads > 0 {
         builder.worker_threads(threads);
     }
@@ -62,8 +69,14 @@ fn short(runtime: &Runtime) {
     println!("  go + finish         {own:7.0}  (+{:.0})", own - raw);
     println!("  go_cx + cancelled() {own_cx:7.0}  (+{:.0})", own_cx - raw);
     println!("  raw spawn + join    {raw_join:7.0}");
-    println!("  spawn + join        {own_join:7.0}  ({:.2}x)", own_join / raw_join);
-    println!("  spawn_cx + join     {own_join_cx:7.0}  ({:.2}x)", own_join_cx / raw_join);
+    println!(
+        "  spawn + join        {own_join:7.0}  ({:.2}x)",
+        own_join / raw_join
+    );
+    println!(
+        "  spawn_cx + join     {own_join_cx:7.0}  ({:.2}x)",
+        own_join_cx / raw_join
+    );
 }
 
 async fn measure(work: impl Future<Output = ()>) -> f64 {
@@ -84,7 +97,10 @@ struct Countdown {
 }
 
 async fn raw_detached() {
-    let count = Arc::new(Countdown { left: AtomicUsize::new(TASKS), done: Notify::new() });
+    let count = Arc::new(Countdown {
+        left: AtomicUsize::new(TASKS),
+        done: Notify::new(),
+    });
     for _ in 0..TASKS {
         let count = Arc::clone(&count);
         tokio::spawn(async move {
@@ -122,7 +138,11 @@ async fn raw_joined() {
 async fn own_joined(with_cx: bool) {
     let group = Group::root("bench");
     let spawn = |i| {
-        if with_cx { group.spawn_cx("t", move |_cx| async move { i }) } else { group.spawn("t", async move { i }) }
+        if with_cx {
+            group.spawn_cx("t", move |_cx| async move { i })
+        } else {
+            group.spawn("t", async move { i })
+        }
     };
     let handles: Vec<_> = (0..TASKS).map(|i| spawn(i).unwrap()).collect();
     for handle in handles {
@@ -174,7 +194,11 @@ impl SnapshotSpawned for Group {
     /// Whether some task was never polled.
     fn snapshot_spawned(&self) -> bool {
         let state = Some(muster_tasks::TaskState::Spawned);
-        let options = muster_tasks::SnapshotOptions { max_tasks: 1, state, ..Default::default() };
+        let options = muster_tasks::SnapshotOptions {
+            max_tasks: 1,
+            state,
+            ..Default::default()
+        };
         !self.snapshot(options).root.tasks.is_empty()
     }
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use crate::cause::Cancelled;
 use crate::clock;
-use crate::entry::{Entry, Waiter};
+use crate::entry::{Entry, Record, Waiter};
 use crate::error::{Closed, Refusal};
 use crate::group::Group;
-use crate::handle::TaskHandle;
+use crate::handle::{Slot, TaskHandle};
 use crate::panic::guard;
 use crate::signal::{BLOCKING, HAS_CTX};
 use crate::task::{Ended, conclude};
@@ -208,16 +206,15 @@ where
         Ok(place) => place,
         Err(limit) => return Err(inner.refuse(&name, Refusal::BlockingLimit(limit))),
     };
-    let entry = inner.register(name, location, BLOCKING | HAS_CTX)?;
+    let entry = inner.register(name, location, BLOCKING | HAS_CTX, Slot::new())?;
     let until = options.timeout.map(|after| (Instant::now() + after, after));
     if options.timeout.is_some() {
         entry.extras().rare.lock().time_limit = options.timeout;
     }
-    let (sender, receiver) = oneshot::channel();
     let running = Arc::clone(&entry);
     let body = move || {
         let cx = BlockingCtx {
-            entry: Arc::clone(&running),
+            entry: Arc::<Record<Slot<T>>>::clone(&running),
             until,
         };
         let ended = match guard(move || work(cx)) {
@@ -226,17 +223,14 @@ where
         };
         // The thread's place is free before anybody can learn that the work has ended.
         drop(place);
-        let outcome = conclude(&running, ended);
-        if let Err(unwanted) = sender.send(outcome) {
-            let _ = guard(|| drop(unwanted));
-        }
+        conclude(&running, ended);
     };
     let thread = std::thread::Builder::new().name(thread_name(&entry.name));
     match thread.spawn(body) {
         // The thread is known by its entry; joining it would only wait for less.
-        Ok(_thread) => Ok(TaskHandle::of_thread(entry, receiver)),
+        Ok(_thread) => Ok(TaskHandle::new(entry)),
         Err(error) => {
-            let _ = conclude::<()>(&entry, Ended::Dropped);
+            conclude(&entry, Ended::Dropped);
             Err(inner.refuse(&entry.name, Refusal::NoThread(error.to_string().into())))
         }
     }

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cancelled;
-use crate::entry::{Entry, Waiter};
+use crate::entry::{Entry, Record, Waiter};
 use crate::error::Closed;
 use crate::group::Group;
 use crate::handle::TaskHandle;
@@ -46,11 +46,14 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    pub(crate) fn new(entry: Arc<Entry>) -> Self {
-        Self { entry, limit: None }
+    pub(crate) fn of<S: Send + Sync + 'static>(record: &Arc<Record<S>>) -> Self {
+        Self {
+            entry: Arc::<Record<S>>::clone(record),
+            limit: None,
+        }
     }
 
-    /// Resolves when the task is cancelled (or the time of [`with_timeout`](Self::with_timeout) is
+    /// Resolves when the task is cancelled or has ended (or the time of [`with_timeout`](Self::with_timeout) is
     /// up), with the cause. Resolves at once if that was before.
     ///
     /// # Cancel safety
@@ -210,7 +213,8 @@ impl Ctx {
 
     /// Calls `f` when the task is cancelled, on the thread that cancels; at once if it was
     /// cancelled before. A timeout of [`with_timeout`](Self::with_timeout) does not count. A panic in
-    /// `f` is caught and logged. Dropping the returned guard takes the call back.
+    /// `f` is caught and logged. Dropping the returned guard takes the call back; a task that ends
+    /// without having been cancelled drops `f` uncalled.
     pub fn after_cancel(&self, f: impl FnOnce() + Send + 'static) -> AfterCancel {
         match self.entry.add_waiter(Waiter::Call(Box::new(f))) {
             Ok(key) => AfterCancel {
@@ -225,7 +229,7 @@ impl Ctx {
         }
     }
 
-    /// A token of `tokio_util` that is cancelled when the task is. One per task, made on first use;
+    /// A token of `tokio_util` that is cancelled when the task is cancelled or has ended. One per task, made on first use;
     /// cancelling the token does not cancel the task.
     #[cfg(feature = "tokio-util")]
     #[must_use]
@@ -319,7 +323,7 @@ impl Future for CancelledFuture<'_> {
         }
         // The cancel wakes the task itself, so nothing is registered when the task polls us with
         // its own waker. Inside other executors (FuturesUnordered and the like) we register.
-        if entry.signal.is_own(cx.waker()) && this.waiter.is_none() {
+        if this.waiter.is_none() && entry.is_own_waker(cx.waker()) {
             return Poll::Pending;
         }
         let registered = match this.waiter {

@@ -1,7 +1,7 @@
 //! What the library knows of one task: one shared record, listed from spawn to end.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use crate::clock;
 use crate::group::{Group, GroupInner};
-use crate::signal::{ABORT, BLOCKING, CANCEL, HAS_CTX, QUEUED, SCOPED, Signal, WAITERS};
+use crate::list::List;
+use crate::signal::{ABORT, BLOCKING, CANCEL, ENDED, HAS_CTX, QUEUED, Signal, WAITERS};
 use crate::sync::Mutex;
 use crate::{Cause, Name};
 
@@ -25,8 +26,12 @@ pub(crate) enum End {
     Aborted = 4,
 }
 
-/// One task. The list of its group, its future, its handle and its contexts share it.
-pub(crate) struct Entry {
+/// A task whose result has whatever type.
+pub(crate) type Entry = Record<dyn Send + Sync>;
+
+/// One task. The list of its group, its future, its handle and its contexts share it. It ends in
+/// the slot for the task's result, so that a task takes one allocation besides tokio's.
+pub(crate) struct Record<S: ?Sized> {
     pub(crate) signal: Signal,
     pub(crate) group: Arc<GroupInner>,
     pub(crate) name: Name,
@@ -43,7 +48,10 @@ pub(crate) struct Entry {
     /// Which list of the group.
     pub(crate) shard: u8,
     ended: AtomicU8,
+    /// What tokio's waker of the task points to, to tell it from other wakers.
+    own_waker: AtomicPtr<()>,
     extras: OnceLock<Box<Extras>>,
+    pub(crate) slot_for_result: S,
 }
 
 /// What only few tasks need; made on first use.
@@ -77,7 +85,8 @@ pub(crate) enum Waiter {
     Thread(std::thread::Thread),
 }
 
-impl Entry {
+impl<S> Record<S> {
+    #[inline]
     pub(crate) fn new(
         group: Arc<GroupInner>,
         name: Name,
@@ -85,6 +94,7 @@ impl Entry {
         id: u64,
         shard: u8,
         bits: u32,
+        slot_for_result: S,
     ) -> Self {
         let now = clock::now_ms();
         Self {
@@ -99,10 +109,14 @@ impl Entry {
             slot: AtomicU32::new(0),
             shard,
             ended: AtomicU8::new(0),
+            own_waker: AtomicPtr::new(std::ptr::null_mut()),
             extras: OnceLock::new(),
+            slot_for_result,
         }
     }
+}
 
+impl<S: ?Sized> Record<S> {
     // --- polling ---
 
     /// Notes the begin of a poll and returns the bits.
@@ -112,14 +126,32 @@ impl Entry {
         self.last_poll.store(clock::now_ms(), Ordering::Relaxed);
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls | 1, Ordering::Relaxed);
-        self.signal.publish(waker)
+        self.own_waker
+            .store(waker.data().cast_mut(), Ordering::Relaxed);
+        self.signal.bits()
     }
 
-    /// Notes the end of a poll.
+    /// Notes the end of a poll that left the task pending; `bits` are from its begin.
     #[inline]
-    pub(crate) fn end_poll(&self) {
-        let polls = self.polls.load(Ordering::Relaxed);
-        self.polls.store((polls | 1) + 1, Ordering::Relaxed);
+    pub(crate) fn end_poll(&self, waker: &Waker, bits: u32) {
+        let polls = self.polls.load(Ordering::Relaxed) | 1;
+        self.polls.store(polls + 1, Ordering::Relaxed);
+        if polls == 1 {
+            let now = self.list().leave_waker(self, waker);
+            // A request that came before the waker was there has woken nobody.
+            if now & !bits & (CANCEL | ABORT) != 0 {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Whether a waker is the task's own, so that waking the task is enough.
+    pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
+        std::ptr::eq(self.own_waker.load(Ordering::Relaxed), waker.data())
+    }
+
+    fn list(&self) -> &List {
+        self.group.list(self.shard)
     }
 
     /// Whether no poll was begun before the present one.
@@ -147,7 +179,7 @@ impl Entry {
     // --- cancelling ---
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.signal.bits() & (CANCEL | ABORT) != 0
+        self.signal.bits() & (CANCEL | ABORT | ENDED) != 0
     }
 
     pub(crate) fn is_blocking(&self) -> bool {
@@ -156,65 +188,39 @@ impl Entry {
 
     /// Why it was cancelled; `None` while it was not.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        if !self.is_cancelled() {
+        let bits = self.signal.bits();
+        if bits & (CANCEL | ABORT | ENDED) == 0 {
             return None;
         }
         let own = self
             .extras
             .get()
             .and_then(|extras| extras.rare.lock().cause.clone());
-        own.or_else(|| self.group.cause()).or(Some(Cause::Handle))
+        let unsaid = if bits & (CANCEL | ABORT) == 0 {
+            Cause::OwnerEnded
+        } else {
+            Cause::Handle
+        };
+        own.or_else(|| self.group.cause()).or(Some(unsaid))
     }
 
-    /// Asks this one task to end.
-    pub(crate) fn cancel(&self, cause: Cause) {
-        {
-            let mut rare = self.extras().rare.lock();
-            if rare.cause.is_none() && self.signal.bits() & CANCEL == 0 {
-                rare.cause = Some(cause.clone());
-            }
-        }
-        self.signal_cancel();
-        let scope = self.scope();
-        if let Some(scope) = scope {
-            scope.inner.cancel(cause);
-        }
-    }
-
-    /// Raises the cancel bit and tells everybody who waits for it.
-    pub(crate) fn signal_cancel(&self) {
-        if self.signal.raise(CANCEL) & WAITERS != 0 {
-            self.call_waiters();
-        }
-    }
-
-    /// Has the task dropped at its next suspension point.
-    pub(crate) fn abort(&self) {
-        let before = self.signal.raise(CANCEL | ABORT);
-        if before & ABORT == 0 && before & CANCEL != 0 {
-            self.signal.wake();
-        }
-        if before & WAITERS != 0 {
-            self.call_waiters();
-        }
-        if before & SCOPED != 0
-            && let Some(scope) = self.scope()
-        {
-            scope.inner.abort_all();
-        }
-    }
-
-    fn call_waiters(&self) {
+    /// Tells everybody who waits for the cancel. Calls only for a true cancel: a task that has
+    /// ended by itself drops them uncalled.
+    pub(crate) fn call_waiters(&self) {
         let Some(extras) = self.extras.get() else {
             return;
         };
         let waiters = std::mem::take(&mut extras.rare.lock().waiters);
+        let cancelled = self.signal.bits() & (CANCEL | ABORT) != 0;
         for (_, waiter) in waiters {
             match waiter {
                 Waiter::Waker(waker) => waker.wake(),
                 Waiter::Thread(thread) => thread.unpark(),
-                Waiter::Call(call) => {
+                Waiter::Call(call) if cancelled => {
                     let _ = crate::catch_panic_sync(call);
+                }
+                Waiter::Call(call) => {
+                    let _ = crate::panic::guard(|| drop(call));
                 }
             }
         }
@@ -223,10 +229,10 @@ impl Entry {
     /// Registers somebody for the cancel; hands it back if the cancel has come already.
     pub(crate) fn add_waiter(&self, waiter: Waiter) -> Result<usize, Waiter> {
         let mut rare = self.extras().rare.lock();
-        if self.signal.set(WAITERS) & (CANCEL | ABORT) != 0 {
+        if self.signal.raise(WAITERS) & (CANCEL | ABORT | ENDED) != 0 {
             return Err(waiter);
         }
-        // Whoever raises CANCEL from here on sees WAITERS and then takes this lock.
+        // Whoever raises one of these from here on sees WAITERS and then takes this lock.
         Ok(rare.waiters.insert(waiter))
     }
 
@@ -248,6 +254,18 @@ impl Entry {
         // After the cancel the slab is empty and keys mean nothing; nothing is added then either.
         let removed = self.extras().rare.lock().waiters.try_remove(key);
         drop(removed);
+    }
+
+    /// A token follows the task to its end.
+    fn cancel_token(&self) {
+        #[cfg(feature = "tokio-util")]
+        if let Some(token) = self
+            .extras
+            .get()
+            .and_then(|extras| extras.rare.lock().token.clone())
+        {
+            token.cancel();
+        }
     }
 
     // --- extras ---
@@ -298,7 +316,7 @@ impl Entry {
         if let Some(scope) = &rare.scope {
             return scope.clone();
         }
-        let scope = Group::child_of(&self.group, self.name.clone());
+        let scope = Group::scope_of(&self.group, self.name.clone());
         if self.is_cancelled() || rare.scope_over || self.has_ended() {
             let cause = rare.cause.clone().or_else(|| self.group.cause());
             scope.inner.cancel(cause.unwrap_or(Cause::OwnerEnded));
@@ -316,9 +334,14 @@ impl Entry {
 
     /// Takes the task off its group's list. Called once, after the future was dropped.
     pub(crate) fn finish(&self, end: End) {
-        let (listed, empty) = self.group.unlist(self, end);
+        let (listed, empty) = self.list().remove(self, end);
         if let Some(extras) = self.extras.get() {
             extras.ended.notify_waiters();
+        }
+        // Contexts may outlive the task, in its helpers: for them it counts as cancelled now.
+        if self.signal.bits() & HAS_CTX != 0 && self.signal.raise(ENDED) & WAITERS != 0 {
+            self.call_waiters();
+            self.cancel_token();
         }
         if empty {
             self.group.became_empty();
@@ -339,10 +362,42 @@ impl Entry {
             let notified = self.extras().ended.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.group.is_ended_locked(self) {
+            if self.list().is_ended(self) {
                 return;
             }
             notified.await;
+        }
+    }
+}
+
+impl Entry {
+    /// Asks this one task to end.
+    pub(crate) fn cancel(&self, cause: Cause) {
+        {
+            let mut rare = self.extras().rare.lock();
+            if rare.cause.is_none() && self.signal.bits() & CANCEL == 0 {
+                rare.cause = Some(cause.clone());
+            }
+        }
+        self.request(CANCEL);
+        if let Some(scope) = self.scope() {
+            scope.inner.cancel(cause);
+        }
+    }
+
+    /// Has the task dropped at its next suspension point. A blocking one is only cancelled.
+    pub(crate) fn abort(&self) {
+        let abort = if self.is_blocking() { 0 } else { ABORT };
+        self.request(CANCEL | abort);
+        if let Some(scope) = self.scope() {
+            scope.inner.abort_all();
+        }
+    }
+
+    /// Raises a request, and tells the task and everybody who waits for it.
+    pub(crate) fn request(&self, bits: u32) {
+        if self.list().request(self, bits) {
+            self.call_waiters();
         }
     }
 }

@@ -28,7 +28,8 @@ use crate::{Cause, Name};
 /// When the **last handle** of a group is dropped while tasks run, the group cancels and aborts
 /// them; what is left stays visible under its parent (as `orphans`) and the parent's
 /// [`stop`](Self::stop) waits for it. For a root this is logged with the tasks' names and places,
-/// because nobody is left to wait. A group that tasks of its own hold a handle of never sees its
+/// because nobody is left to wait. The handle of a child group counts as a handle of its parent. A
+/// group that tasks of its own hold a handle of never sees its
 /// last handle dropped: let tasks use [`Ctx::group`](crate::Ctx::group) instead.
 ///
 /// ```
@@ -224,9 +225,7 @@ impl Clone for Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if self.inner.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.inner.abandoned();
-        }
+        self.inner.drop_handle();
     }
 }
 

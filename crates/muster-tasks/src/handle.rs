@@ -4,13 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use parking_lot::Mutex;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Record};
+use crate::panic::guard;
 use crate::snapshot::TaskInfo;
+use crate::task::Sink;
 use crate::{Cause, Name, PanicInfo};
 
 /// How a task ended.
@@ -101,27 +102,85 @@ pub enum NotDone {
 /// # Cancel safety
 /// Awaiting `&mut handle` is cancel safe: giving up the await loses nothing.
 pub struct TaskHandle<T> {
-    entry: Arc<Entry>,
-    result: Pending<T>,
+    record: Arc<Record<Slot<T>>>,
+    taken: bool,
 }
 
-enum Pending<T> {
-    Task(JoinHandle<Outcome<T>>),
-    Thread(oneshot::Receiver<Outcome<T>>),
+/// Where a result waits for the handle: in the task's own record, so tokio's memory of the task is
+/// free as soon as the task has ended.
+pub(crate) struct Slot<T>(Mutex<State<T>>);
+
+enum State<T> {
+    /// The task goes on.
+    Open,
+    /// The task goes on, and somebody waits for it.
+    Awaited(Waker),
+    Ready(Outcome<T>),
+    /// The result was taken, or nobody wants it.
+    Closed,
 }
 
-impl<T> TaskHandle<T> {
-    pub(crate) fn of_task(entry: Arc<Entry>, handle: JoinHandle<Outcome<T>>) -> Self {
-        Self {
-            entry,
-            result: Pending::Task(handle),
+impl<T> Slot<T> {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(State::Open))
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<Outcome<T>> {
+        let mut state = self.0.lock();
+        match &mut *state {
+            State::Awaited(waiting) if waiting.will_wake(waker) => Poll::Pending,
+            State::Open | State::Awaited(_) => {
+                let old = std::mem::replace(&mut *state, State::Awaited(waker.clone()));
+                drop(state);
+                drop(old);
+                Poll::Pending
+            }
+            State::Ready(_) => match std::mem::replace(&mut *state, State::Closed) {
+                State::Ready(outcome) => Poll::Ready(outcome),
+                _ => Poll::Pending,
+            },
+            // Polled again after it was ready; a future may do anything but be unsound then.
+            State::Closed => Poll::Ready(Outcome::Aborted),
         }
     }
 
-    pub(crate) fn of_thread(entry: Arc<Entry>, result: oneshot::Receiver<Outcome<T>>) -> Self {
+    /// Nobody will take the result.
+    fn close(&self) {
+        let old = std::mem::replace(&mut *self.0.lock(), State::Closed);
+        if matches!(old, State::Ready(_)) {
+            // As if it were dropped in the task: its panic is not the handle's holder's.
+            let _ = guard(|| drop(old));
+        }
+    }
+}
+
+impl<T> Sink<T> for Slot<T> {
+    #[inline]
+    fn deliver(&self, outcome: Outcome<T>) {
+        let mut state = self.0.lock();
+        match &*state {
+            State::Closed => {
+                drop(state);
+                let _ = guard(|| drop(outcome));
+            }
+            _ => {
+                let old = std::mem::replace(&mut *state, State::Ready(outcome));
+                drop(state);
+                if let State::Awaited(waker) = old {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}
+
+impl<T> TaskHandle<T> {
+    #[inline]
+    pub(crate) fn new(record: Arc<Record<Slot<T>>>) -> Self {
         Self {
-            entry,
-            result: Pending::Thread(result),
+            record,
+            taken: false,
         }
     }
 
@@ -130,17 +189,43 @@ impl<T> TaskHandle<T> {
         self.await
     }
 
+    /// Whether the task has ended and its future was dropped.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.record.has_ended()
+    }
+
+    /// The task's number; no other task of this process ever has it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.record.id
+    }
+
+    /// The task's name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.record.name
+    }
+
+    /// What is known of the task at this moment.
+    #[must_use]
+    pub fn info(&self) -> TaskInfo {
+        TaskInfo::of(&*self.record)
+    }
+}
+
+impl<T: Send + 'static> TaskHandle<T> {
     /// Asks this one task to end, with [`Cause::Handle`]. Does not wait.
     ///
     /// A task with a [`Ctx`](crate::Ctx) hears of it and ends itself; any other is dropped at its
     /// next suspension point.
     pub fn cancel(&self) {
-        self.entry.cancel(Cause::Handle);
+        self.entry().cancel(Cause::Handle);
     }
 
     /// Like [`cancel`](Self::cancel), with a cause of your own.
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
-        self.entry.cancel(cause.into());
+        self.entry().cancel(cause.into());
     }
 
     /// Has the task dropped at its next suspension point. Does not wait.
@@ -148,57 +233,38 @@ impl<T> TaskHandle<T> {
     /// A task that is busy inside one poll goes on until that poll returns; a blocking task cannot
     /// be aborted and is only cancelled.
     pub fn abort(&self) {
-        self.entry.abort();
+        self.entry().abort();
     }
 
-    /// Whether the task has ended and its future was dropped.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.entry.has_ended()
-    }
-
-    /// The task's number; no other task of this process ever has it.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.entry.id
-    }
-
-    /// The task's name.
-    #[must_use]
-    pub fn name(&self) -> &Name {
-        &self.entry.name
-    }
-
-    /// What is known of the task at this moment.
-    #[must_use]
-    pub fn info(&self) -> TaskInfo {
-        TaskInfo::of(&self.entry)
-    }
-
-    pub(crate) fn entry(&self) -> &Arc<Entry> {
-        &self.entry
+    pub(crate) fn entry(&self) -> &Entry {
+        &*self.record
     }
 }
 
 impl<T> Future for TaskHandle<T> {
     type Output = Outcome<T>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        Poll::Ready(match &mut self.result {
-            // An error means that the runtime shut down before the task ended.
-            Pending::Task(handle) => ready!(Pin::new(handle).poll(cx)).unwrap_or(Outcome::Aborted),
-            Pending::Thread(result) => {
-                ready!(Pin::new(result).poll(cx)).unwrap_or(Outcome::Aborted)
-            }
-        })
+        let polled = self.record.slot_for_result.poll(cx.waker());
+        self.taken = polled.is_ready();
+        polled
+    }
+}
+
+impl<T> Drop for TaskHandle<T> {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.record.slot_for_result.close();
+        }
     }
 }
 
 impl<T> fmt::Debug for TaskHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskHandle")
-            .field("id", &self.entry.id)
-            .field("name", &self.entry.name)
+            .field("id", &self.record.id)
+            .field("name", &self.record.name)
             .field("finished", &self.is_finished())
             .finish()
     }

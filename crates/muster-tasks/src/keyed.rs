@@ -264,7 +264,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
     /// What is known of the key's task.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<TaskInfo> {
-        self.map.entry_of(key).map(|entry| TaskInfo::of(&entry))
+        self.map.entry_of(key).map(|entry| TaskInfo::of(&*entry))
     }
 
     /// Whether the key has a live task.
@@ -395,7 +395,7 @@ async fn end_all<K>(
     for (key, entry) in left {
         let stopped = match tokio::time::timeout_at(abort_until, entry.ended()).await {
             Ok(()) => Stopped::Aborted,
-            Err(_) => Stopped::Stuck(Box::new(TaskInfo::of(&entry))),
+            Err(_) => Stopped::Stuck(Box::new(TaskInfo::of(&*entry))),
         };
         ended.push((key, stopped));
     }

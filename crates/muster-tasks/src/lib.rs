@@ -103,6 +103,7 @@ mod list;
 mod loom_tests;
 mod name;
 mod panic;
+mod places;
 mod render;
 mod resident;
 mod scope;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
-use slab::Slab;
-
-use crate::entry::{End, Entry};
+use crate::entry::{End, Entry, Record};
 use crate::error::Summary;
 use crate::group::SLICE;
+use crate::places::Places;
+use crate::signal::{ABORT, BLOCKING, CANCEL, WAITERS};
 use crate::sync::Mutex;
 
 /// Live tasks, and the counts of those that have ended.
@@ -16,50 +17,104 @@ pub(crate) struct List(Mutex<Tasks>);
 
 struct Tasks {
     closed: bool,
-    live: Slab<Arc<Entry>>,
+    live: Places<Listed>,
     ended: [u64; 5],
+}
+
+/// A live task, with its waker once it has been pending.
+pub(crate) struct Listed {
+    entry: Arc<Entry>,
+    waker: Option<Waker>,
+}
+
+impl Listed {
+    /// Raises a request and wakes the task. Returns whether somebody else waits for it too.
+    fn request(&self, bits: u32) -> bool {
+        let before = self.entry.signal.raise(bits);
+        if bits & !before & (CANCEL | ABORT) == 0 {
+            return false;
+        }
+        // A tokio waker only puts the task into a queue, so it can be called under the lock.
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+        before & WAITERS != 0
+    }
 }
 
 impl List {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Tasks {
             closed: false,
-            live: Slab::new(),
+            live: Places::new(),
             ended: [0; 5],
         }))
     }
 
     /// Lists a task and returns how many are live; refused when closed.
     #[inline]
-    pub(crate) fn add(&self, entry: &Arc<Entry>) -> Result<usize, ()> {
-        let listed = Arc::clone(entry);
+    pub(crate) fn add(&self, entry: Arc<Entry>) -> Result<usize, ()> {
         let mut tasks = self.0.lock();
         if tasks.closed {
             return Err(());
         }
-        let slot = tasks.live.insert(listed);
-        // A list of 4 G tasks does not fit into memory.
-        entry.slot.store(slot as u32, Ordering::Relaxed);
+        let place = tasks.live.next_place();
+        entry.slot.store(place, Ordering::Relaxed);
+        tasks.live.insert(Listed { entry, waker: None });
         Ok(tasks.live.len())
+    }
+
+    /// Leaves the waker of a task that is pending for the first time. Returns the task's bits.
+    pub(crate) fn leave_waker<S: ?Sized>(&self, entry: &Record<S>, waker: &Waker) -> u32 {
+        let mut tasks = self.0.lock();
+        if let Some(listed) = tasks.live.get_mut(entry.slot.load(Ordering::Relaxed)) {
+            listed.waker = Some(waker.clone());
+        }
+        entry.signal.bits()
+    }
+
+    /// Raises a request for one task and wakes it. Returns whether somebody else waits for it.
+    pub(crate) fn request(&self, entry: &Entry, bits: u32) -> bool {
+        let tasks = self.0.lock();
+        if entry.has_ended() {
+            return false;
+        }
+        let listed = tasks.live.get(entry.slot.load(Ordering::Relaxed));
+        listed.is_some_and(|listed| listed.request(bits))
+    }
+
+    /// Raises a request for every task (blocking ones are only cancelled). Returns those for whose
+    /// request somebody else waits.
+    pub(crate) fn request_all(&self, bits: u32) -> Vec<Arc<Entry>> {
+        let mut told = Vec::new();
+        let mut from = 0;
+        loop {
+            let tasks = self.0.lock();
+            let Some(slice) = tasks.live.slice(from, SLICE) else {
+                return told;
+            };
+            for listed in slice {
+                let blocking = listed.entry.signal.bits() & BLOCKING != 0;
+                let bits = if blocking { bits & !ABORT } else { bits };
+                if listed.request(bits) {
+                    told.push(Arc::clone(&listed.entry));
+                }
+            }
+            from += SLICE;
+        }
     }
 
     /// Takes a task off the list. Returns what the list held, and whether the list is empty now.
     #[inline]
-    pub(crate) fn remove(&self, entry: &Entry, end: End) -> (Option<Arc<Entry>>, bool) {
+    pub(crate) fn remove<S: ?Sized>(&self, entry: &Record<S>, end: End) -> (Option<Listed>, bool) {
         let mut tasks = self.0.lock();
         entry.set_ended(end);
         tasks.ended[end as usize] += 1;
-        let listed = tasks
-            .live
-            .try_remove(entry.slot.load(Ordering::Relaxed) as usize);
-        let empty = tasks.live.is_empty();
-        if empty && tasks.live.capacity() > 4 * SLICE {
-            tasks.live = Slab::new();
-        }
-        (listed, empty)
+        let listed = tasks.live.remove(entry.slot.load(Ordering::Relaxed));
+        (listed, tasks.live.len() == 0)
     }
 
-    pub(crate) fn is_ended(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_ended<S: ?Sized>(&self, entry: &Record<S>) -> bool {
         let _tasks = self.0.lock();
         entry.has_ended()
     }
@@ -89,17 +144,12 @@ impl List {
     /// go on, or `None` when there are no more places.
     pub(crate) fn slice(&self, from: usize, into: &mut Vec<Arc<Entry>>) -> Option<usize> {
         let tasks = self.0.lock();
-        // Places are dense from 0, so at most the first `capacity` of them are in use.
-        let end = tasks.live.capacity();
-        if from >= end {
-            return None;
-        }
-        let to = (from + SLICE).min(end);
         into.extend(
-            (from..to)
-                .filter_map(|place| tasks.live.get(place))
-                .cloned(),
+            tasks
+                .live
+                .slice(from, SLICE)?
+                .map(|listed| Arc::clone(&listed.entry)),
         );
-        Some(to)
+        Some(from + SLICE)
     }
 }

@@ -15,7 +15,8 @@ use loom::thread;
 
 use crate::entry::{End, Entry};
 use crate::group::GroupInner;
-use crate::signal::HAS_CTX;
+use crate::signal::{CANCEL, HAS_CTX};
+use crate::task::Discard;
 use crate::{Cause, Closed, Ctx, Group};
 
 /// Counts wakes.
@@ -41,7 +42,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 fn register(group: &Arc<GroupInner>, bits: u32) -> Result<Arc<Entry>, Closed> {
-    group.register("task".into(), Location::caller(), bits)
+    Ok(group.register("task".into(), Location::caller(), bits, Discard)?)
 }
 
 /// A task that waits for ever unless it is dropped; one poll of it. Returns whether it has ended.
@@ -51,7 +52,7 @@ fn poll(entry: &Entry, waker: &Waker) -> bool {
         entry.finish(End::Cancelled);
         return true;
     }
-    entry.end_poll();
+    entry.end_poll(waker, bits);
     false
 }
 
@@ -94,7 +95,7 @@ fn loom_first_poll_cancel_and_abort() {
         let threads = [
             thread::spawn({
                 let entry = Arc::clone(&entry);
-                move || entry.signal_cancel()
+                move || entry.request(CANCEL)
             }),
             thread::spawn({
                 let entry = Arc::clone(&entry);
@@ -121,7 +122,7 @@ fn loom_abort_after_a_cancel_that_was_heard() {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         assert!(!poll(&entry, &waker));
-        entry.signal_cancel();
+        entry.request(CANCEL);
         let aborter = thread::spawn({
             let entry = Arc::clone(&entry);
             move || entry.abort()
@@ -162,11 +163,11 @@ fn loom_waiter_with_a_foreign_waker() {
         assert!(!poll(&entry, &Waker::from(own)));
         let canceller = thread::spawn({
             let entry = Arc::clone(&entry);
-            move || entry.signal_cancel()
+            move || entry.request(CANCEL)
         });
         let foreign = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&foreign));
-        let cx = Ctx::new(Arc::clone(&entry));
+        let cx = Ctx::of(&entry);
         let mut cancelled = pin!(cx.cancelled());
         let first = cancelled.as_mut().poll(&mut Context::from_waker(&waker));
         canceller.join().unwrap();

@@ -26,17 +26,19 @@ pin_project! {
         ended: Option<Ended<F::Output>>,
         drain: Option<Drain>,
         forced: bool,
+        entry: Arc<Entry>,
         guard: G,
     }
 }
 
 impl<F: Future, G> Scoped<F, G> {
-    pub(crate) fn new(fut: F, guard: G) -> Self {
+    pub(crate) fn new(fut: F, entry: Arc<Entry>, guard: G) -> Self {
         Self {
             fut: Some(fut),
             ended: None,
             drain: None,
             forced: false,
+            entry,
             guard,
         }
     }
@@ -48,12 +50,13 @@ impl<F: Future, G> Work for Scoped<F, G> {
     fn step(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        entry: &Arc<Entry>,
+        must_drop: bool,
         bits: u32,
     ) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
+        let entry = &*this.entry;
         if let Some(fut) = this.fut.as_mut().as_pin_mut() {
-            let mut ended = if entry.must_drop(bits) {
+            let mut ended = if must_drop {
                 Ended::Dropped
             } else {
                 match guard(|| fut.poll(cx)) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::entry::Entry;
+use crate::entry::Record;
 use crate::group::{GroupInner, ORPHANED};
 use crate::panic::CodeLocation;
 use crate::signal::{ABORT, BLOCKING, CANCEL};
@@ -85,11 +85,11 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    pub(crate) fn of(entry: &Entry) -> Self {
+    pub(crate) fn of<S: ?Sized>(entry: &Record<S>) -> Self {
         Self::within(entry, entry.group.path())
     }
 
-    fn within(entry: &Entry, group: Arc<str>) -> Self {
+    fn within<S: ?Sized>(entry: &Record<S>, group: Arc<str>) -> Self {
         let bits = entry.signal.bits();
         let (polls, polling_for, since) = entry.poll_state();
         let state = match (bits, polling_for, polls) {
@@ -227,7 +227,7 @@ impl Taking<'_> {
         let (mut live, mut tasks) = (0, Vec::new());
         group.each_entry(|entry| {
             live += 1;
-            let info = TaskInfo::within(entry, Arc::clone(&path));
+            let info = TaskInfo::within(&**entry, Arc::clone(&path));
             let wanted = info.age >= self.options.min_age
                 && self.options.state.is_none_or(|state| state == info.state);
             if !wanted {
@@ -320,7 +320,7 @@ pub(crate) fn stuck(top: &Arc<GroupInner>, longer_than: Duration) -> Vec<TaskInf
                 entry.poll_state().1.is_some_and(|time| time > longer_than)
             };
             if is_stuck {
-                stuck.push(TaskInfo::of(entry));
+                stuck.push(TaskInfo::of(&**entry));
             }
         });
     });

@@ -1,14 +1,13 @@
 //! The future that is handed to tokio: the user's work plus one pointer.
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::entry::{End, Entry};
+use crate::entry::{End, Record};
 use crate::handle::Outcome;
 use crate::panic::{PanicInfo, guard};
 use crate::signal::ABORT;
@@ -25,11 +24,11 @@ pub(crate) enum Ended<T> {
 pub(crate) trait Work {
     type Value;
 
-    /// Goes on with the work; `bits` are the requests that were made so far.
+    /// Goes on with the work, or ends it if it `must_drop`; `bits` are the requests made so far.
     fn step(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        entry: &Arc<Entry>,
+        must_drop: bool,
         bits: u32,
     ) -> Poll<Ended<Self::Value>>;
 }
@@ -49,10 +48,10 @@ impl<F: Future> Work for Plain<F> {
     fn step(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        entry: &Arc<Entry>,
-        bits: u32,
+        must_drop: bool,
+        _bits: u32,
     ) -> Poll<Ended<F::Output>> {
-        if entry.must_drop(bits) {
+        if must_drop {
             return Poll::Ready(Ended::Dropped);
         }
         self.project().fut.poll(cx).map(Ended::Done)
@@ -61,45 +60,36 @@ impl<F: Future> Work for Plain<F> {
 
 /// What becomes of a task's outcome.
 pub(crate) trait Sink<T> {
-    type Out;
-
-    fn take(outcome: Outcome<T>) -> Self::Out;
+    fn deliver(&self, outcome: Outcome<T>);
 }
 
 /// Nobody wants the result.
 pub(crate) struct Discard;
 
 impl<T> Sink<T> for Discard {
-    type Out = ();
-
-    fn take(outcome: Outcome<T>) {
+    fn deliver(&self, outcome: Outcome<T>) {
         // The value's destructor may panic, and nobody is there to be told.
-        let _ = crate::panic::guard(|| drop(outcome));
-    }
-}
-
-/// The result waits in tokio's own task cell for the handle.
-pub(crate) struct Keep;
-
-impl<T> Sink<T> for Keep {
-    type Out = Outcome<T>;
-
-    #[inline]
-    fn take(outcome: Outcome<T>) -> Outcome<T> {
-        outcome
+        let _ = guard(|| drop(outcome));
     }
 }
 
 pin_project! {
     /// Polls the work, catches its panic, drops it, and only then takes the task off the list.
-    pub(crate) struct Task<W, S> {
+    pub(crate) struct Task<W, S>
+    where
+        W: Work,
+        S: Sink<W::Value>,
+    {
         #[pin]
         work: Option<W>,
-        entry: Arc<Entry>,
-        sink: PhantomData<fn() -> S>,
+        record: Arc<Record<S>>,
     }
 
-    impl<W, S> PinnedDrop for Task<W, S> {
+    impl<W, S> PinnedDrop for Task<W, S>
+    where
+        W: Work,
+        S: Sink<W::Value>,
+    {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.work.is_none() {
@@ -107,33 +97,33 @@ pin_project! {
             }
             // Only a runtime that shuts down drops a task that has not ended.
             let _ = guard(|| this.work.set(None));
-            this.entry.finish(End::Aborted);
+            this.record.finish(End::Aborted);
+            this.record.slot_for_result.deliver(Outcome::Aborted);
         }
     }
 }
 
-impl<W, S> Task<W, S> {
+impl<W: Work, S: Sink<W::Value>> Task<W, S> {
     #[inline]
-    pub(crate) fn new(work: W, entry: Arc<Entry>) -> Self {
+    pub(crate) fn new(work: W, record: Arc<Record<S>>) -> Self {
         Self {
             work: Some(work),
-            entry,
-            sink: PhantomData,
+            record,
         }
     }
 }
 
 impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
-    type Output = S::Out;
+    type Output = ();
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Out> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let entry = &*this.entry;
-        let bits = entry.begin_poll(cx.waker());
+        let record = &**this.record;
+        let bits = record.begin_poll(cx.waker());
         let stepped = guard(|| {
             let stepped = match this.work.as_mut().as_pin_mut() {
-                Some(work) => work.step(cx, entry, bits),
+                Some(work) => work.step(cx, record.must_drop(bits), bits),
                 None => Poll::Ready(Ended::Dropped),
             };
             if stepped.is_ready() {
@@ -143,7 +133,7 @@ impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
         });
         let ended = match stepped {
             Ok(Poll::Pending) => {
-                entry.end_poll();
+                record.end_poll(cx.waker(), bits);
                 return Poll::Pending;
             }
             Ok(Poll::Ready(ended)) => ended,
@@ -152,36 +142,39 @@ impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
                 Ended::Panicked(info)
             }
         };
-        Poll::Ready(S::take(conclude(entry, ended)))
+        conclude(record, ended);
+        Poll::Ready(())
     }
 }
 
-/// Books the end of a task whose work has been dropped.
+/// Books the end of a task whose work has been dropped, and hands its outcome over.
 #[inline]
-pub(crate) fn conclude<T>(entry: &Arc<Entry>, ended: Ended<T>) -> Outcome<T> {
-    match ended {
+pub(crate) fn conclude<T, S: Sink<T>>(record: &Record<S>, ended: Ended<T>) {
+    let outcome = match ended {
         Ended::Done(value) => {
-            entry.finish(End::Done);
+            record.finish(End::Done);
             Outcome::Done(value)
         }
         Ended::Panicked(info) => {
-            entry.group.on_panic(entry, info.clone());
-            entry.finish(End::Panicked);
+            record.group.on_panic(record, info.clone());
+            record.finish(End::Panicked);
             Outcome::Panicked(info)
         }
         Ended::Dropped => {
-            let outcome = outcome_of_dropped(entry);
-            let forced = matches!(outcome, Outcome::Aborted) || entry.signal.bits() & ABORT != 0;
-            entry.finish(if forced { End::Aborted } else { End::Cancelled });
+            let outcome = outcome_of_dropped(record);
+            let forced = matches!(outcome, Outcome::Aborted) || record.signal.bits() & ABORT != 0;
+            record.finish(if forced { End::Aborted } else { End::Cancelled });
             outcome
         }
-    }
+    };
+    record.slot_for_result.deliver(outcome);
 }
 
-fn outcome_of_dropped<T>(entry: &Entry) -> Outcome<T> {
-    match entry.cause() {
+#[cold]
+fn outcome_of_dropped<T, S: ?Sized>(record: &Record<S>) -> Outcome<T> {
+    match record.cause() {
         Some(cause) if cause.is_timeout() => Outcome::TimedOut,
-        Some(cause) if entry.signal.bits() & ABORT == 0 => Outcome::Cancelled(cause),
+        Some(cause) if record.signal.bits() & ABORT == 0 => Outcome::Cancelled(cause),
         _ => Outcome::Aborted,
     }
 }

@@ -8,7 +8,12 @@ use muster_tasks::{BlockingOptions, Cause, Group, Outcome, Refusal};
 #[muster_tasks::test]
 async fn gives_the_result_on_a_named_thread(root: Group) {
     let work = |_cx| std::thread::current().name().map(str::to_owned);
-    let name = root.spawn_blocking("scan of a long name", work).unwrap().join().await.done();
+    let name = root
+        .spawn_blocking("scan of a long name", work)
+        .unwrap()
+        .join()
+        .await
+        .done();
     assert_eq!(name.flatten().as_deref(), Some("scan of a long "));
 }
 
@@ -16,7 +21,9 @@ async fn gives_the_result_on_a_named_thread(root: Group) {
 async fn bounds_are_nested_and_typed(root: Group) {
     let small = root.builder("small").blocking_limit(1).build();
     let (release, wait) = mpsc::channel::<()>();
-    let stuck = small.spawn_blocking("stuck", move |_cx| wait.recv().is_err()).unwrap();
+    let stuck = small
+        .spawn_blocking("stuck", move |_cx| wait.recv().is_err())
+        .unwrap();
     let error = small.spawn_blocking("more", |_cx| ()).unwrap_err();
     assert_eq!(*error.why(), Refusal::BlockingLimit(1));
     assert!(error.is_full());
@@ -26,13 +33,22 @@ async fn bounds_are_nested_and_typed(root: Group) {
     drop(release);
     assert!(stuck.join().await.is_done());
     assert_eq!(small.blocking_threads(), (0, 1));
-    assert!(small.spawn_blocking("free again", |_cx| ()).unwrap().join().await.is_done());
+    assert!(
+        small
+            .spawn_blocking("free again", |_cx| ())
+            .unwrap()
+            .join()
+            .await
+            .is_done()
+    );
 }
 
 #[muster_tasks::test]
 async fn a_cancel_ends_a_sleep(root: Group) {
     let handle = root
-        .spawn_blocking("t", |cx| cx.sleep(Duration::from_secs(3600)).unwrap_err().cause)
+        .spawn_blocking("t", |cx| {
+            cx.sleep(Duration::from_secs(3600)).unwrap_err().cause
+        })
         .unwrap();
     handle.cancel();
     assert_eq!(handle.join().await.done(), Some(Cause::Handle));
@@ -41,7 +57,9 @@ async fn a_cancel_ends_a_sleep(root: Group) {
 
 #[muster_tasks::test]
 async fn a_time_limit_is_seen_and_shown(root: Group) {
-    let options = BlockingOptions { timeout: Some(Duration::from_millis(5)) };
+    let options = BlockingOptions {
+        timeout: Some(Duration::from_millis(5)),
+    };
     let (release, wait) = mpsc::channel::<()>();
     let handle = root
         .spawn_blocking_with("late", &options, move |cx| {
@@ -60,8 +78,12 @@ async fn a_time_limit_is_seen_and_shown(root: Group) {
 
 #[muster_tasks::test]
 async fn a_panic_is_a_value(root: Group) {
-    let handle = root.spawn_blocking("t", |_cx| panic!("blocked badly")).unwrap();
-    let Outcome::<()>::Panicked(info) = handle.join().await else { panic!("expected a panic") };
+    let handle = root
+        .spawn_blocking("t", |_cx| panic!("blocked badly"))
+        .unwrap();
+    let Outcome::<()>::Panicked(info) = handle.join().await else {
+        panic!("expected a panic")
+    };
     assert_eq!(info.message, "blocked badly");
     assert_eq!(root.blocking_threads().0, 0);
 }

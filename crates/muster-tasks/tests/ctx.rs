@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 #[muster_tasks::test]
 async fn run_gives_up_with_the_cause(root: Group) {
     let handle = root
-        .spawn_cx("t", |cx| async move { cx.run(std::future::pending::<()>()).await })
+        .spawn_cx("t", |cx| async move {
+            cx.run(std::future::pending::<()>()).await
+        })
         .unwrap();
     tokio::task::yield_now().await;
     root.cancel("changed");
@@ -23,7 +25,9 @@ async fn run_gives_up_with_the_cause(root: Group) {
 
 #[muster_tasks::test]
 async fn run_gives_the_value(root: Group) {
-    let handle = root.spawn_cx("t", |cx| async move { cx.run(async { 5 }).await }).unwrap();
+    let handle = root
+        .spawn_cx("t", |cx| async move { cx.run(async { 5 }).await })
+        .unwrap();
     assert_eq!(handle.join().await.done(), Some(Ok(5)));
 }
 
@@ -40,8 +44,14 @@ struct StrictWaker {
 
 impl<F> Strict<F> {
     fn new(fut: F) -> Self {
-        let waker = StrictWaker { woken: AtomicBool::new(true), outer: Mutex::new(None) };
-        Self { fut: Box::pin(fut), waker: Arc::new(waker) }
+        let waker = StrictWaker {
+            woken: AtomicBool::new(true),
+            outer: Mutex::new(None),
+        };
+        Self {
+            fut: Box::pin(fut),
+            waker: Arc::new(waker),
+        }
     }
 }
 
@@ -86,11 +96,16 @@ async fn cancelled_is_heard_everywhere(root: Group) {
         .unwrap();
     let cx = rx.await.unwrap();
     let other = root.group("other");
-    let outside = other.spawn("o", async move { cx.cancelled().await }).unwrap();
+    let outside = other
+        .spawn("o", async move { cx.cancelled().await })
+        .unwrap();
     tokio::task::yield_now().await;
     inside.cancel_with("heard");
     let cause = Cause::from("heard");
-    assert_eq!(inside.join().await.done(), Some((cause.clone(), cause.clone())));
+    assert_eq!(
+        inside.join().await.done(),
+        Some((cause.clone(), cause.clone()))
+    );
     assert_eq!(outside.join().await.done(), Some(cause));
 }
 
@@ -98,7 +113,9 @@ async fn cancelled_is_heard_everywhere(root: Group) {
 async fn with_timeout_limits_only_its_own_context(root: Group) {
     let handle = root
         .spawn_cx("t", |cx| async move {
-            let short = cx.with_timeout(Duration::from_secs(2)).with_timeout(Duration::from_secs(9));
+            let short = cx
+                .with_timeout(Duration::from_secs(2))
+                .with_timeout(Duration::from_secs(9));
             assert_eq!(short.remaining(), Some(Duration::from_secs(2)));
             let cut = short.run(std::future::pending::<()>()).await.unwrap_err();
             assert!(short.is_cancelled() && !cx.is_cancelled());
@@ -106,15 +123,29 @@ async fn with_timeout_limits_only_its_own_context(root: Group) {
             cut.cause
         })
         .unwrap();
-    assert_eq!(handle.join().await.done(), Some(Cause::Timeout(Duration::from_secs(2))));
+    assert_eq!(
+        handle.join().await.done(),
+        Some(Cause::Timeout(Duration::from_secs(2)))
+    );
 }
 
 #[muster_tasks::test(start_paused = true)]
 async fn a_group_deadline_is_inherited(root: Group) {
-    let outer = root.builder("outer").timeout(Duration::from_secs(10)).build();
-    let inner = outer.builder("inner").timeout(Duration::from_secs(20)).build();
-    let handle = inner.spawn_cx("t", |cx| async move { cx.remaining() }).unwrap();
-    assert_eq!(handle.join().await.done(), Some(Some(Duration::from_secs(10))));
+    let outer = root
+        .builder("outer")
+        .timeout(Duration::from_secs(10))
+        .build();
+    let inner = outer
+        .builder("inner")
+        .timeout(Duration::from_secs(20))
+        .build();
+    let handle = inner
+        .spawn_cx("t", |cx| async move { cx.remaining() })
+        .unwrap();
+    assert_eq!(
+        handle.join().await.done(),
+        Some(Some(Duration::from_secs(10)))
+    );
 }
 
 #[muster_tasks::test(start_paused = true)]
@@ -195,22 +226,30 @@ async fn a_scoped_task_ends_with_its_helpers(root: Group) {
                 std::future::pending::<()>().await;
             })
             .unwrap();
-            cx.go_cx("polite", |cx| async move { drop(cx.cancelled().await) }).unwrap();
+            cx.go_cx("polite", |cx| async move { drop(cx.cancelled().await) })
+                .unwrap();
             tokio::task::yield_now().await;
             cx.clone()
         })
         .unwrap();
     let cx = handle.join().await.done().unwrap();
-    assert!(gone.load(Ordering::SeqCst), "the owner ended before its helper was gone");
+    assert!(
+        gone.load(Ordering::SeqCst),
+        "the owner ended before its helper was gone"
+    );
     assert_eq!(root.count(), 0);
-    assert!(cx.go("late", async {}).is_err(), "nothing enters the scope of an ended task");
+    assert!(
+        cx.go("late", async {}).is_err(),
+        "nothing enters the scope of an ended task"
+    );
 }
 
 #[muster_tasks::test(start_paused = true)]
 async fn an_aborted_scoped_task_takes_its_helpers_along(root: Group) {
     let handle = root
         .spawn_scoped("owner", |cx| async move {
-            cx.go_cx("deaf", |_cx| std::future::pending::<()>()).unwrap();
+            cx.go_cx("deaf", |_cx| std::future::pending::<()>())
+                .unwrap();
             std::future::pending::<()>().await;
         })
         .unwrap();
@@ -221,16 +260,27 @@ async fn an_aborted_scoped_task_takes_its_helpers_along(root: Group) {
     handle.abort();
     assert!(matches!(handle.join().await, Outcome::Aborted));
     assert_eq!(root.count(), 0);
-    assert_eq!(begin.elapsed(), Duration::ZERO, "an abort waits for no grace period");
+    assert_eq!(
+        begin.elapsed(),
+        Duration::ZERO,
+        "an abort waits for no grace period"
+    );
 }
 
 #[muster_tasks::test]
 async fn labels_are_shown(root: Group) {
     root.go_cx("t", |cx| async move {
-        cx.at("reading the body").run(std::future::pending::<()>()).await.unwrap_err();
+        cx.at("reading the body")
+            .run(std::future::pending::<()>())
+            .await
+            .unwrap_err();
     })
     .unwrap();
     tokio::task::yield_now().await;
-    assert!(root.render_tree().contains("\"reading the body\""), "{}", root.render_tree());
+    assert!(
+        root.render_tree().contains("\"reading the body\""),
+        "{}",
+        root.render_tree()
+    );
     assert!(root.stop().await.is_clean());
 }

@@ -11,7 +11,10 @@ use tokio::sync::{Notify, oneshot};
 async fn spawn_gives_the_result(root: Group) {
     let handle = root.spawn("adder", async { 1 + 2 }).unwrap();
     assert_eq!(handle.join().await.done(), Some(3));
-    assert_eq!(root.spawn("again", async { 4 }).unwrap().await.done(), Some(4));
+    assert_eq!(
+        root.spawn("again", async { 4 }).unwrap().await.done(),
+        Some(4)
+    );
     assert_eq!(root.count(), 0);
     assert_eq!(root.summary().done, 2);
 }
@@ -22,7 +25,10 @@ async fn a_closed_group_refuses(root: Group) {
     group.close();
     let error = group.go("late", async {}).unwrap_err();
     assert_eq!(*error.why(), Refusal::Closed);
-    assert_eq!(error.to_string(), "group `a_closed_group_refuses/g` does not take task `late`: it is closed");
+    assert_eq!(
+        error.to_string(),
+        "group `a_closed_group_refuses/g` does not take task `late`: it is closed"
+    );
     assert!(group.group("child").is_closed());
     root.cancel("no more");
     let child = root.group("born late");
@@ -37,7 +43,11 @@ async fn wait_waits_for_the_tree_and_leaves_it_open(root: Group) {
     let (tx, rx) = oneshot::channel::<()>();
     child.go("deep", async move { drop(rx.await) }).unwrap();
     let mut waiting = Box::pin(root.wait());
-    assert!(tokio::time::timeout(Duration::from_millis(5), &mut waiting).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(5), &mut waiting)
+            .await
+            .is_err()
+    );
     tx.send(()).unwrap();
     waiting.await;
     assert_eq!(root.count(), 0);
@@ -49,15 +59,16 @@ async fn wait_waits_for_the_tree_and_leaves_it_open(root: Group) {
 async fn wait_follows_a_task_that_moves(root: Group) {
     fn hop(groups: Arc<[Group; 3]>, left: usize, done: Arc<AtomicUsize>) {
         let at = groups[left % 3].clone();
-        at.clone().go("hop", async move {
-            if left == 0 {
-                done.fetch_add(1, Ordering::SeqCst);
-            } else {
-                tokio::task::yield_now().await;
-                hop(groups, left - 1, done);
-            }
-        })
-        .unwrap();
+        at.clone()
+            .go("hop", async move {
+                if left == 0 {
+                    done.fetch_add(1, Ordering::SeqCst);
+                } else {
+                    tokio::task::yield_now().await;
+                    hop(groups, left - 1, done);
+                }
+            })
+            .unwrap();
     }
     for _ in 0..50 {
         let groups = Arc::new([root.group("a"), root.group("b"), root.group("c")]);
@@ -82,8 +93,12 @@ async fn join_counts_and_closes(root: Group) {
 #[muster_tasks::test]
 async fn a_panic_is_a_value_and_join_reports_it(root: Group) {
     let group = root.group("g");
-    let handle = group.spawn("bad", async { panic!("number {}", 7) }).unwrap();
-    let Outcome::<()>::Panicked(info) = handle.join().await else { panic!("expected a panic") };
+    let handle = group
+        .spawn("bad", async { panic!("number {}", 7) })
+        .unwrap();
+    let Outcome::<()>::Panicked(info) = handle.join().await else {
+        panic!("expected a panic")
+    };
     assert_eq!(info.message, "number 7");
     assert!(info.location.as_ref().unwrap().file.ends_with("group.rs"));
     assert!(!group.is_cancelled(), "the default policy goes on");
@@ -96,16 +111,27 @@ async fn a_panic_is_a_value_and_join_reports_it(root: Group) {
 async fn policies_cancel_and_escalate(root: Group) {
     let outer = root.builder("outer").on_panic(Policy::CancelGroup).build();
     let inner = outer.builder("inner").on_panic(Policy::Escalate).build();
-    let sibling = outer.spawn("sibling", std::future::pending::<()>()).unwrap();
+    let sibling = outer
+        .spawn("sibling", std::future::pending::<()>())
+        .unwrap();
     inner.go("bad", async { panic!("boom") }).unwrap();
-    let Outcome::Cancelled(Cause::Panicked(text)) = sibling.join().await else { panic!() };
+    let Outcome::Cancelled(Cause::Panicked(text)) = sibling.join().await else {
+        panic!()
+    };
     assert!(text.contains("boom"));
     assert!(inner.is_cancelled() && outer.is_cancelled() && !root.is_cancelled());
 
     let group = root.builder("errors").on_error(Policy::CancelGroup).build();
-    let sibling = group.spawn("sibling", std::future::pending::<()>()).unwrap();
-    group.go_result("fails", |_cx| async { Err::<(), _>("disk full") }).unwrap();
-    assert!(matches!(sibling.join().await, Outcome::Cancelled(Cause::Failed(_))));
+    let sibling = group
+        .spawn("sibling", std::future::pending::<()>())
+        .unwrap();
+    group
+        .go_result("fails", |_cx| async { Err::<(), _>("disk full") })
+        .unwrap();
+    assert!(matches!(
+        sibling.join().await,
+        Outcome::Cancelled(Cause::Failed(_))
+    ));
     assert_eq!(group.join().await.unwrap_err().summary.failed, 1);
 }
 
@@ -125,10 +151,18 @@ async fn a_panic_storm_ends_only_the_panicking(root: Group) {
 
 #[muster_tasks::test(start_paused = true)]
 async fn a_deadline_cancels_and_aborts(root: Group) {
-    let group = root.builder("g").timeout(Duration::from_secs(3)).grace(Duration::from_secs(1)).build();
+    let group = root
+        .builder("g")
+        .timeout(Duration::from_secs(3))
+        .grace(Duration::from_secs(1))
+        .build();
     let plain = group.spawn("plain", std::future::pending::<()>()).unwrap();
-    let deaf = group.spawn_cx("deaf", |_cx| std::future::pending::<()>()).unwrap();
-    let hears = group.spawn_cx("hears", |cx| async move { cx.cancelled().await }).unwrap();
+    let deaf = group
+        .spawn_cx("deaf", |_cx| std::future::pending::<()>())
+        .unwrap();
+    let hears = group
+        .spawn_cx("hears", |cx| async move { cx.cancelled().await })
+        .unwrap();
     let begin = tokio::time::Instant::now();
     assert!(matches!(plain.join().await, Outcome::TimedOut));
     assert_eq!(hears.join().await.done(), Some(Cause::Deadline));
@@ -172,7 +206,9 @@ async fn a_limit_queues_refuses_and_resizes(root: Group) {
     // Queued tasks are dropped by a cancel without being run.
     group.go("holds", work()).unwrap();
     until(|| running.load(Ordering::SeqCst) == 1).await;
-    let queued = group.spawn_cx("queued", |_cx| async { unreachable!("never run") }).unwrap();
+    let queued = group
+        .spawn_cx("queued", |_cx| async { unreachable!("never run") })
+        .unwrap();
     tokio::task::yield_now().await;
     group.cancel("enough");
     assert!(matches!(queued.join().await, Outcome::<()>::Cancelled(_)));
@@ -201,10 +237,17 @@ async fn the_last_handle_ends_the_group_and_the_parent_waits(root: Group) {
     tokio::task::yield_now().await;
     drop(child);
     assert_eq!(root.count(), 1, "still listed until it is dropped");
-    assert!(root.render_tree().contains("orphans"), "{}", root.render_tree());
+    assert!(
+        root.render_tree().contains("orphans"),
+        "{}",
+        root.render_tree()
+    );
     assert!(is_dropped.await.is_err());
     root.wait().await;
-    assert!(root.snapshot(Default::default()).root.groups.is_empty(), "nothing is left of it");
+    assert!(
+        root.snapshot(Default::default()).root.groups.is_empty(),
+        "nothing is left of it"
+    );
     assert_eq!(root.summary().aborted, 1, "its counts stay");
 }
 
@@ -232,7 +275,9 @@ async fn spawning_works_from_any_thread(root: Group) {
     let (tx, rx) = oneshot::channel();
     let group = root.clone();
     root.spawn_blocking("elsewhere", move |_cx| {
-        group.go("from a thread", async move { tx.send(7).unwrap() }).unwrap();
+        group
+            .go("from a thread", async move { tx.send(7).unwrap() })
+            .unwrap();
     })
     .unwrap();
     assert_eq!(rx.await, Ok(7));
@@ -246,7 +291,9 @@ async fn wide_groups_behave_the_same(root: Group) {
         let target = group.clone();
         root.spawn_blocking(format!("spawner {spawner}"), move |_cx| {
             for _ in 0..500 {
-                target.go("t", async { tokio::task::yield_now().await }).unwrap();
+                target
+                    .go("t", async { tokio::task::yield_now().await })
+                    .unwrap();
             }
         })
         .unwrap();
@@ -267,5 +314,7 @@ async fn until(mut effect: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the effect came");
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .expect("the effect came");
 }

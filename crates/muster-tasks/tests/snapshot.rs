@@ -24,7 +24,8 @@ async fn tasks_are_listed_with_place_and_state(root: Group) {
 
 #[muster_tasks::test]
 async fn a_cancelled_task_says_why(root: Group) {
-    root.go_cx("deaf", |_cx| std::future::pending::<()>()).unwrap();
+    root.go_cx("deaf", |_cx| std::future::pending::<()>())
+        .unwrap();
     tokio::task::yield_now().await;
     root.cancel("no longer needed");
     let snapshot = root.snapshot(SnapshotOptions::default());
@@ -40,7 +41,11 @@ async fn a_cancelled_task_says_why(root: Group) {
 #[muster_tasks::test]
 async fn counts_by_place(root: Group) {
     for i in 0..5000 {
-        let group = if i % 5 == 0 { root.group("unused") } else { root.clone() };
+        let group = if i % 5 == 0 {
+            root.group("unused")
+        } else {
+            root.clone()
+        };
         root.go("parked", std::future::pending::<()>()).unwrap();
         drop(group);
     }
@@ -51,13 +56,25 @@ async fn counts_by_place(root: Group) {
     assert_eq!(counts[1].name, "single");
     assert_eq!(root.count(), 5001);
 
-    let options = SnapshotOptions { max_tasks: 10, ..SnapshotOptions::default() };
+    let options = SnapshotOptions {
+        max_tasks: 10,
+        ..SnapshotOptions::default()
+    };
     let snapshot = root.snapshot(options);
-    assert_eq!((snapshot.live, snapshot.left_out, snapshot.root.tasks.len()), (5001, 4991, 10));
+    assert_eq!(
+        (snapshot.live, snapshot.left_out, snapshot.root.tasks.len()),
+        (5001, 4991, 10)
+    );
     assert!(snapshot.render_tree().ends_with("(4991 tasks left out)\n"));
-    let old = SnapshotOptions { min_age: Duration::from_secs(60), ..SnapshotOptions::default() };
+    let old = SnapshotOptions {
+        min_age: Duration::from_secs(60),
+        ..SnapshotOptions::default()
+    };
     assert!(root.snapshot(old).root.tasks.is_empty());
-    let polling = SnapshotOptions { state: Some(TaskState::Polling), ..SnapshotOptions::default() };
+    let polling = SnapshotOptions {
+        state: Some(TaskState::Polling),
+        ..SnapshotOptions::default()
+    };
     assert!(root.snapshot(polling).root.tasks.is_empty());
     assert!(root.stop().await.is_clean());
 }
@@ -79,8 +96,16 @@ async fn snapshots_and_reports_serialize(root: Group) {
     root.go("t", std::future::pending::<()>()).unwrap();
     let json = serde_json::to_value(root.snapshot(SnapshotOptions::default())).unwrap();
     let task = &json["root"]["tasks"][0];
-    assert_eq!((&task["name"], &task["state"]), (&"t".into(), &"spawned".into()));
-    assert!(task["location"].as_str().unwrap().contains("tests/snapshot.rs:"));
+    assert_eq!(
+        (&task["name"], &task["state"]),
+        (&"t".into(), &"spawned".into())
+    );
+    assert!(
+        task["location"]
+            .as_str()
+            .unwrap()
+            .contains("tests/snapshot.rs:")
+    );
     let report = root.stop().await;
     assert_eq!(serde_json::to_value(report).unwrap()["asked"], 1);
 }

@@ -38,10 +38,16 @@ async fn stop_returns_after_the_drop_not_after_the_abort(root: Group) {
     })
     .unwrap();
     started.await.unwrap();
-    let options = StopOptions { grace: Duration::ZERO, ..StopOptions::default() };
+    let options = StopOptions {
+        grace: Duration::ZERO,
+        ..StopOptions::default()
+    };
     let report = root.stop_with(options).await;
     assert!(dropped.load(Ordering::SeqCst));
-    assert_eq!((report.asked, report.finished_in_grace, report.aborted), (1, 0, 1));
+    assert_eq!(
+        (report.asked, report.finished_in_grace, report.aborted),
+        (1, 0, 1)
+    );
     assert!(report.is_clean());
 }
 
@@ -57,10 +63,15 @@ async fn plain_tasks_go_at_once_and_others_get_grace(root: Group) {
             cause
         })
         .unwrap();
-    let deaf = root.spawn_cx("deaf", |_cx| std::future::pending::<()>()).unwrap();
+    let deaf = root
+        .spawn_cx("deaf", |_cx| std::future::pending::<()>())
+        .unwrap();
     tokio::task::yield_now().await;
     let report = root.stop().await;
-    assert_eq!((report.asked, report.finished_in_grace, report.aborted), (7, 6, 1));
+    assert_eq!(
+        (report.asked, report.finished_in_grace, report.aborted),
+        (7, 6, 1)
+    );
     assert_eq!(report.elapsed.as_secs(), 5, "{report}");
     assert_eq!(polite.join().await.done(), Some(Cause::Stop));
     assert!(matches!(deaf.join().await, Outcome::Aborted));
@@ -69,7 +80,8 @@ async fn plain_tasks_go_at_once_and_others_get_grace(root: Group) {
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_busy_in_a_poll_is_reported_and_stays_visible(root: Group) {
     let (release, wait) = mpsc::channel::<()>();
-    root.go("busy", async move { wait.recv().unwrap_err() }).unwrap();
+    root.go("busy", async move { wait.recv().unwrap_err() })
+        .unwrap();
     until(|| !root.stuck(Duration::from_millis(10)).is_empty()).await;
     let report = root.stop_with(brief()).await;
     assert!(!report.is_clean());
@@ -86,7 +98,9 @@ async fn a_task_busy_in_a_poll_is_reported_and_stays_visible(root: Group) {
 #[muster_tasks::test]
 async fn a_blocking_thread_is_reported_and_stays_visible(root: Group) {
     let (release, wait) = mpsc::channel::<()>();
-    let handle = root.spawn_blocking("blocked", move |_cx| wait.recv().is_err()).unwrap();
+    let handle = root
+        .spawn_blocking("blocked", move |_cx| wait.recv().is_err())
+        .unwrap();
     let report = root.stop_with(brief()).await;
     assert_eq!(report.blocking.len(), 1);
     assert_eq!(report.blocking[0].state, TaskState::Blocking);
@@ -105,15 +119,17 @@ async fn stop_while_others_spawn(root: Group) {
         let live = Arc::new(AtomicUsize::new(0));
         for spawner in 0..3 {
             let (group, refused, live) = (group.clone(), Arc::clone(&refused), Arc::clone(&live));
-            root.spawn_blocking(format!("spawner {spawner}"), move |_cx| loop {
-                let live = Live::new(&live);
-                let task = async move {
-                    let _live = live;
-                    std::future::pending::<()>().await;
-                };
-                if group.go("t", task).is_err() {
-                    refused.fetch_add(1, Ordering::SeqCst);
-                    return;
+            root.spawn_blocking(format!("spawner {spawner}"), move |_cx| {
+                loop {
+                    let live = Live::new(&live);
+                    let task = async move {
+                        let _live = live;
+                        std::future::pending::<()>().await;
+                    };
+                    if group.go("t", task).is_err() {
+                        refused.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    }
                 }
             })
             .unwrap();
@@ -153,7 +169,12 @@ async fn orders(root: Group) {
             let top = root.group("top");
             let mid = top.group("mid");
             let low = mid.group("low");
-            for (group, name) in [(&mid, "mid 1"), (&low, "low"), (&top, "top"), (&mid, "mid 2")] {
+            for (group, name) in [
+                (&mid, "mid 1"),
+                (&low, "low"),
+                (&top, "top"),
+                (&mid, "mid 2"),
+            ] {
                 let ended = Arc::clone(&ended);
                 let work = move |cx: muster_tasks::Ctx| async move {
                     cx.cancelled().await;
@@ -162,8 +183,16 @@ async fn orders(root: Group) {
                 group.go_cx(name, work).unwrap();
             }
             tokio::task::yield_now().await;
-            let report = top.stop_with(StopOptions { order, ..StopOptions::default() }).await;
-            assert!(report.is_clean() && report.finished_in_grace == 4, "{report}");
+            let report = top
+                .stop_with(StopOptions {
+                    order,
+                    ..StopOptions::default()
+                })
+                .await;
+            assert!(
+                report.is_clean() && report.finished_in_grace == 4,
+                "{report}"
+            );
             assert_eq!(*ended.lock(), expected);
         }
     };
@@ -173,7 +202,8 @@ async fn orders(root: Group) {
 
 #[muster_tasks::test]
 async fn stopping_twice_and_at_once_is_fine(root: Group) {
-    root.go_cx("t", |cx| async move { drop(cx.cancelled().await) }).unwrap();
+    root.go_cx("t", |cx| async move { drop(cx.cancelled().await) })
+        .unwrap();
     tokio::task::yield_now().await;
     let (a, b) = tokio::join!(root.stop(), root.stop());
     assert!(a.is_clean() && b.is_clean());
@@ -207,5 +237,7 @@ async fn until(mut effect: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the effect came");
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .expect("the effect came");
 }

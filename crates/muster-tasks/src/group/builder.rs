@@ -135,13 +135,29 @@ impl GroupBuilder {
     /// Makes the group.
     #[must_use]
     pub fn build(self) -> Group {
+        self.build_as(false)
+    }
+
+    /// Makes the group as the scope of a task.
+    pub(crate) fn build_scope(self) -> Group {
+        self.build_as(true)
+    }
+
+    fn build_as(self, is_scope: bool) -> Group {
         let outer = self.parent.as_ref().map(|parent| Arc::clone(&parent.bound));
         let bound = match (outer, self.blocking_limit) {
             (Some(outer), None) => outer,
             (outer, limit) => Bound::new(limit.unwrap_or(DEFAULT_BLOCKING_LIMIT), outer),
         };
         let deadline = self.settings.deadline;
-        let inner = GroupInner::new(self.name, self.parent, self.settings, bound, self.shards);
+        let inner = GroupInner::new(
+            self.name,
+            self.parent,
+            self.settings,
+            bound,
+            self.shards,
+            is_scope,
+        );
         if let Some(deadline) = deadline {
             watch_deadline(&inner, deadline);
         }

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use super::limit::Limit;
 use super::{Group, Policy};
 use crate::blocking::Bound;
-use crate::entry::{End, Entry};
+use crate::entry::{Entry, Record};
 use crate::error::{Closed, FailureKind, Refusal, Summary, TaskFailure};
 use crate::list::List;
-use crate::signal::BLOCKING;
+use crate::signal::{ABORT, CANCEL};
 use crate::sync::Mutex;
 use crate::{Cause, Name};
 
@@ -52,8 +52,11 @@ pub(crate) struct GroupInner {
     control: Mutex<Control>,
     state: AtomicU8,
     over_budget: AtomicBool,
-    /// Number of [`Group`] handles.
+    /// Number of [`Group`] handles, and of child groups that hold this one.
     pub(crate) handles: AtomicUsize,
+    /// Whether this group counts among its parent's handles: as long as it has handles itself. The
+    /// scope of a task does not, or a group would be held by its own tasks.
+    holds_parent: AtomicBool,
     /// Number of callers that wait for the group to become empty.
     waiting: AtomicUsize,
     empty: Notify,
@@ -79,6 +82,7 @@ impl GroupInner {
         settings: Settings,
         bound: Arc<Bound>,
         shards: usize,
+        is_scope: bool,
     ) -> Arc<Self> {
         crate::panic::install();
         let runtime = match &parent {
@@ -96,10 +100,14 @@ impl GroupInner {
             state: AtomicU8::new(0),
             over_budget: AtomicBool::new(false),
             handles: AtomicUsize::new(1),
+            holds_parent: AtomicBool::new(!is_scope),
             waiting: AtomicUsize::new(0),
             empty: Notify::new(),
         });
         if let Some(parent) = &inner.parent {
+            if !is_scope {
+                parent.handles.fetch_add(1, Ordering::AcqRel);
+            }
             parent.add_child(&inner);
         }
         inner
@@ -175,35 +183,43 @@ impl GroupInner {
 
     /// Makes a task's record and lists it; refused when the group takes no more tasks.
     #[inline]
-    pub(crate) fn register(
+    pub(crate) fn register<S: Send + Sync + 'static>(
         self: &Arc<Self>,
         name: Name,
         location: &'static Location<'static>,
         bits: u32,
-    ) -> Result<Arc<Entry>, Closed> {
+        slot: S,
+    ) -> Result<Arc<Record<S>>, Closed> {
         let shard = if self.lists.len() == 1 {
             0
         } else {
             thread_number() % self.lists.len()
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let entry = Arc::new(Entry::new(
-            Arc::clone(self),
+        let group = Arc::clone(self);
+        let record = Arc::new(Record::new(
+            group,
             name,
             location,
             id,
             shard as u8,
             bits,
+            slot,
         ));
-        match self.lists[shard].add(&entry) {
+        let listed: Arc<Entry> = Arc::<Record<S>>::clone(&record);
+        match self.lists[shard].add(listed) {
             Ok(live) => {
                 if live > self.settings.max_live {
                     self.warn_over_budget(live);
                 }
-                Ok(entry)
+                Ok(record)
             }
-            Err(()) => Err(self.refuse(&entry.name, self.why_closed())),
+            Err(()) => Err(self.refuse(&record.name, self.why_closed())),
         }
+    }
+
+    pub(crate) fn list(&self, shard: u8) -> &List {
+        &self.lists[usize::from(shard)]
     }
 
     #[cold]
@@ -228,14 +244,6 @@ impl GroupInner {
             let (group, max) = (self.path(), self.settings.max_live);
             tracing::warn!(%group, live, max, "a group has more live tasks than it should");
         }
-    }
-
-    pub(crate) fn unlist(&self, entry: &Entry, end: End) -> (Option<Arc<Entry>>, bool) {
-        self.lists[usize::from(entry.shard)].remove(entry, end)
-    }
-
-    pub(crate) fn is_ended_locked(&self, entry: &Entry) -> bool {
-        self.lists[usize::from(entry.shard)].is_ended(entry)
     }
 
     /// Live tasks of this group alone.
@@ -331,7 +339,7 @@ impl GroupInner {
         }
         // From here on nothing is added to the lists, so one pass sees every task.
         self.lists.iter().for_each(List::close);
-        self.each_entry(|entry| entry.signal_cancel());
+        self.request_all(CANCEL);
     }
 
     /// Has every task here and below dropped at its next suspension point.
@@ -339,12 +347,16 @@ impl GroupInner {
         self.walk(|group| {
             group.cancel_own(&Cause::Stop);
             group.raise(ABORTING);
-            group.each_entry(|entry| {
-                if entry.signal.bits() & BLOCKING == 0 {
-                    entry.abort();
-                }
-            });
+            group.request_all(CANCEL | ABORT);
         });
+    }
+
+    fn request_all(&self, bits: u32) {
+        for list in &self.lists {
+            for entry in list.request_all(bits) {
+                entry.call_waiters();
+            }
+        }
     }
 
     // --- waiting ---
@@ -414,7 +426,7 @@ impl GroupInner {
 
     /// A task of this group panicked.
     #[cold]
-    pub(crate) fn on_panic(self: &Arc<Self>, entry: &Entry, info: crate::PanicInfo) {
+    pub(crate) fn on_panic<S: ?Sized>(self: &Arc<Self>, entry: &Record<S>, info: crate::PanicInfo) {
         let at = info
             .location
             .as_ref()
@@ -427,7 +439,7 @@ impl GroupInner {
 
     /// A task of this group returned an error.
     #[cold]
-    pub(crate) fn on_error(self: &Arc<Self>, entry: &Entry, error: Arc<str>) {
+    pub(crate) fn on_error<S: ?Sized>(self: &Arc<Self>, entry: &Record<S>, error: Arc<str>) {
         let (group, task) = (self.path(), &entry.name);
         tracing::warn!(%group, %task, %error, "a task failed");
         self.control.lock().failed += 1;
@@ -468,8 +480,23 @@ impl GroupInner {
 
     // --- the end of a group ---
 
+    /// A handle is gone. When it was the last one, so may be the last that held the parent.
+    pub(crate) fn drop_handle(self: &Arc<Self>) {
+        let mut at = Some(self);
+        while let Some(group) = at {
+            if group.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+                return;
+            }
+            group.abandoned();
+            at = match &group.parent {
+                Some(parent) if group.holds_parent.swap(false, Ordering::AcqRel) => Some(parent),
+                _ => None,
+            };
+        }
+    }
+
     /// The last handle is gone: nobody can stop this group any more, so it stops itself.
-    pub(crate) fn abandoned(self: &Arc<Self>) {
+    fn abandoned(self: &Arc<Self>) {
         let live = self.live();
         if live > 0 {
             self.raise(ORPHANED);
@@ -529,7 +556,7 @@ impl GroupInner {
     }
 }
 
-fn failure_of(entry: &Entry, kind: FailureKind) -> TaskFailure {
+fn failure_of<S: ?Sized>(entry: &Record<S>, kind: FailureKind) -> TaskFailure {
     TaskFailure {
         task: entry.name.clone(),
         group: entry.group.path(),
@@ -546,8 +573,8 @@ fn thread_number() -> usize {
 }
 
 impl Group {
-    /// A child group with the parent's settings.
-    pub(crate) fn child_of(parent: &Arc<GroupInner>, name: Name) -> Self {
-        super::GroupBuilder::new(name, Some(Arc::clone(parent))).build()
+    /// A child group for the scope of a task.
+    pub(crate) fn scope_of(parent: &Arc<GroupInner>, name: Name) -> Self {
+        super::GroupBuilder::new(name, Some(Arc::clone(parent))).build_scope()
     }
 }

@@ -6,19 +6,18 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::Group;
 use super::limit::Place;
 use crate::Name;
 use crate::blocking::{self, BlockingCtx, BlockingOptions};
 use crate::ctx::Ctx;
-use crate::entry::Entry;
+use crate::entry::{Entry, Record};
 use crate::error::{Closed, Refusal};
-use crate::handle::TaskHandle;
+use crate::handle::{Slot, TaskHandle};
 use crate::scope::Scoped;
 use crate::signal::{HAS_CTX, QUEUED, SCOPED};
-use crate::task::{Discard, Keep, Plain, Sink, Task, Work};
+use crate::task::{Discard, Plain, Sink, Task, Work};
 
 impl Group {
     /// Spawns a future and returns a handle for its result.
@@ -36,7 +35,7 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), 0)?;
+        let entry = self.enter(name.into(), Location::caller(), 0, Slot::new())?;
         Ok(self.keep(entry, fut))
     }
 
@@ -58,8 +57,8 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), HAS_CTX)?;
-        let cx = Ctx::new(Arc::clone(&entry));
+        let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Slot::new())?;
+        let cx = Ctx::of(&entry);
         Ok(self.keep(entry, async move { work(cx).await }))
     }
 
@@ -73,8 +72,8 @@ impl Group {
     where
         F: Future + Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), 0)?;
-        self.discard(entry, fut);
+        let entry = self.enter(name.into(), Location::caller(), 0, Discard)?;
+        self.start(entry, fut);
         Ok(())
     }
 
@@ -89,9 +88,9 @@ impl Group {
         C: FnOnce(Ctx) -> F + Send + 'static,
         F: Future + Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), HAS_CTX)?;
-        let cx = Ctx::new(Arc::clone(&entry));
-        self.discard(entry, async move { work(cx).await });
+        let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Discard)?;
+        let cx = Ctx::of(&entry);
+        self.start(entry, async move { work(cx).await });
         Ok(())
     }
 
@@ -107,10 +106,10 @@ impl Group {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: fmt::Display,
     {
-        let entry = self.enter(name.into(), Location::caller(), HAS_CTX)?;
-        let cx = Ctx::new(Arc::clone(&entry));
+        let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Discard)?;
+        let cx = Ctx::of(&entry);
         let own = Arc::clone(&entry);
-        self.discard(entry, async move {
+        self.start(entry, async move {
             let error = match work(cx).await {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
@@ -240,18 +239,18 @@ impl Group {
     }
 
     /// Lists a scoped task that [`launch_scoped`](Self::launch_scoped) starts.
-    pub(crate) fn enter_scoped(
+    pub(crate) fn enter_scoped<T: Send + 'static>(
         &self,
         name: Name,
         location: &'static Location<'static>,
-    ) -> Result<Arc<Entry>, Closed> {
-        self.enter(name, location, HAS_CTX | SCOPED)
+    ) -> Result<Arc<Record<Slot<T>>>, Closed> {
+        self.enter(name, location, HAS_CTX | SCOPED, Slot::new())
     }
 
     /// Starts scoped work with a guard that is dropped after the work and its scope.
     pub(crate) fn launch_scoped<C, F, G>(
         &self,
-        entry: Arc<Entry>,
+        entry: Arc<Record<Slot<F::Output>>>,
         guard: G,
         work: C,
     ) -> TaskHandle<F::Output>
@@ -261,7 +260,7 @@ impl Group {
         F::Output: Send + 'static,
         G: Send + 'static,
     {
-        let cx = Ctx::new(Arc::clone(&entry));
+        let cx = Ctx::of(&entry);
         let limit = self.inner.settings.limit.clone();
         let own = Arc::clone(&entry);
         let fut = async move {
@@ -271,9 +270,12 @@ impl Group {
             };
             work(cx).await
         };
-        let task = Task::<_, Keep>::new(Scoped::new(fut, guard), Arc::clone(&entry));
-        let handle = self.launch(task);
-        TaskHandle::of_task(entry, handle)
+        let scoped: Arc<Entry> = Arc::<Record<Slot<F::Output>>>::clone(&entry);
+        self.launch(Task::new(
+            Scoped::new(fut, scoped, guard),
+            Arc::clone(&entry),
+        ));
+        TaskHandle::new(entry)
     }
 
     fn spawn_at<F>(
@@ -287,25 +289,25 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter(name, location, 0)?;
-        let work = async move {
+        let entry = self.enter(name, location, 0, Slot::new())?;
+        // The place is held already: the task does not queue.
+        entry.signal.clear(QUEUED);
+        let fut = async move {
             let _place = place;
             fut.await
         };
-        let handle = self.launch(Task::<_, Keep>::new(
-            Plain { fut: work },
-            Arc::clone(&entry),
-        ));
-        Ok(TaskHandle::of_task(entry, handle))
+        self.launch(Task::new(Plain { fut }, Arc::clone(&entry)));
+        Ok(TaskHandle::new(entry))
     }
 
     #[inline]
-    fn enter(
+    fn enter<S: Send + Sync + 'static>(
         &self,
         name: Name,
         location: &'static Location<'static>,
         bits: u32,
-    ) -> Result<Arc<Entry>, Closed> {
+        slot: S,
+    ) -> Result<Arc<Record<S>>, Closed> {
         if self.inner.runtime.is_none() && Handle::try_current().is_err() {
             return Err(self.inner.refuse(&name, Refusal::NoRuntime));
         }
@@ -314,44 +316,34 @@ impl Group {
         } else {
             0
         };
-        self.inner.register(name, location, bits | queued)
+        self.inner.register(name, location, bits | queued, slot)
     }
 
     #[inline]
-    fn keep<F>(&self, entry: Arc<Entry>, fut: F) -> TaskHandle<F::Output>
+    fn keep<F>(&self, entry: Arc<Record<Slot<F::Output>>>, fut: F) -> TaskHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let task = Arc::clone(&entry);
-        let handle = match &self.inner.settings.limit {
-            None => self.launch(Task::<_, Keep>::new(Plain { fut }, task)),
-            Some(limit) => {
-                let (limit, own) = (Arc::clone(limit), Arc::clone(&entry));
-                let fut = async move {
-                    let _place = queue(&own, limit).await;
-                    fut.await
-                };
-                self.launch(Task::<_, Keep>::new(Plain { fut }, task))
-            }
-        };
-        TaskHandle::of_task(entry, handle)
+        self.start(Arc::clone(&entry), fut);
+        TaskHandle::new(entry)
     }
 
     #[inline]
-    fn discard<F>(&self, entry: Arc<Entry>, fut: F)
+    fn start<F, S>(&self, entry: Arc<Record<S>>, fut: F)
     where
         F: Future + Send + 'static,
+        S: Sink<F::Output> + Send + Sync + 'static,
     {
         match &self.inner.settings.limit {
-            None => drop(self.launch(Task::<_, Discard>::new(Plain { fut }, entry))),
+            None => self.launch(Task::new(Plain { fut }, entry)),
             Some(limit) => {
                 let (limit, own) = (Arc::clone(limit), Arc::clone(&entry));
                 let fut = async move {
                     let _place = queue(&own, limit).await;
                     fut.await
                 };
-                drop(self.launch(Task::<_, Discard>::new(Plain { fut }, entry)));
+                self.launch(Task::new(Plain { fut }, entry));
             }
         }
     }
@@ -361,21 +353,20 @@ impl Group {
         clippy::disallowed_methods,
         reason = "the one place where group tasks are spawned"
     )]
-    fn launch<W, S>(&self, task: Task<W, S>) -> JoinHandle<S::Out>
+    fn launch<W, S>(&self, task: Task<W, S>)
     where
         W: Work + Send + 'static,
-        S: Sink<W::Value> + 'static,
-        S::Out: Send + 'static,
+        S: Sink<W::Value> + Send + Sync + 'static,
     {
-        match &self.inner.runtime {
+        drop(match &self.inner.runtime {
             Some(runtime) => runtime.spawn(task),
             None => tokio::spawn(task),
-        }
+        });
     }
 }
 
 /// Waits for a place under the limit. A task that waits can be dropped without harm.
-async fn queue(entry: &Entry, limit: Arc<super::limit::Limit>) -> Place {
+async fn queue<S>(entry: &Record<S>, limit: Arc<super::limit::Limit>) -> Place {
     let place = limit.place().await;
     entry.signal.clear(QUEUED);
     place

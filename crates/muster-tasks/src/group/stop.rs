@@ -223,7 +223,7 @@ fn remains(top: &Arc<GroupInner>) -> (Vec<TaskInfo>, Vec<TaskInfo>) {
     let (mut stuck, mut blocking) = (Vec::new(), Vec::new());
     top.walk(|group| {
         group.each_entry(|entry| {
-            let info = TaskInfo::of(entry);
+            let info = TaskInfo::of(&**entry);
             if entry.is_blocking() {
                 blocking.push(info)
             } else {

@@ -10,8 +10,9 @@ use tokio::sync::{Mutex as Turns, MutexGuard, OwnedMutexGuard};
 
 use super::{Exists, KeyInfo, StartError};
 use crate::Name;
-use crate::entry::Entry;
+use crate::entry::{Entry, Record};
 use crate::error::Closed;
+use crate::handle::Slot as ResultSlot;
 use crate::snapshot::TaskInfo;
 
 /// The keys and their tasks. Tasks hold it, so it holds no handle of their group.
@@ -43,8 +44,8 @@ struct Live {
 }
 
 /// A key's new generation, listed but not yet launched.
-pub(super) struct Occupied {
-    pub(super) entry: Arc<Entry>,
+pub(super) struct Occupied<T> {
+    pub(super) entry: Arc<Record<ResultSlot<T>>>,
     pub(super) generation: u64,
 }
 
@@ -61,14 +62,14 @@ impl<K: Hash + Eq + Clone> Map<K> {
     }
 
     /// Gives a free key to a new task. With `reserved`, the caller holds the key's reservation.
-    pub(super) fn occupy(
+    pub(super) fn occupy<T: Send + 'static>(
         &self,
         key: &K,
         name: &Name,
         reserved: bool,
         hash: Option<u64>,
-        enter: impl FnOnce(Name) -> Result<Arc<Entry>, Closed>,
-    ) -> Result<Occupied, StartError> {
+        enter: impl FnOnce(Name) -> Result<Arc<Record<ResultSlot<T>>>, Closed>,
+    ) -> Result<Occupied<T>, StartError> {
         let mut state = self.state.lock();
         let taken = match state.slots.get(key) {
             Some(slot) => slot.task.is_some() || (slot.reserved > 0 && !reserved),
@@ -82,7 +83,7 @@ impl<K: Hash + Eq + Clone> Map<K> {
         state.live += 1;
         let generation = state.generations;
         let live = Live {
-            entry: Arc::clone(&entry),
+            entry: Arc::<Record<ResultSlot<T>>>::clone(&entry),
             generation,
             hash,
         };
@@ -158,7 +159,7 @@ impl<K: Hash + Eq + Clone> Map<K> {
                 key,
                 generation,
                 spec_hash,
-                task: TaskInfo::of(&entry),
+                task: TaskInfo::of(&*entry),
             })
             .collect()
     }

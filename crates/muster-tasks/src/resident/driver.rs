@@ -193,11 +193,11 @@ where
         let Ok(entry) = group.enter_scoped(group_name.clone(), self.location) else {
             return;
         };
-        let cx = Ctx::new(Arc::clone(&entry));
+        let cx = Ctx::of(&entry);
         let fut = match guard(|| work(cx)) {
             Ok(fut) => fut,
             Err(info) => {
-                let _: Outcome<()> = conclude(&entry, Ended::Panicked(info));
+                conclude(&entry, Ended::Panicked(info));
                 let mut stats = self.shared.stats.lock();
                 stats.runs += 1;
                 stats.panicked += 1;
