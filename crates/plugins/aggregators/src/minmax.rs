@@ -142,7 +142,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_naive_way(values in proptest::collection::vec(-1e12f64..1e12, 1..20)) {
+        fn agrees_with_the_naive_way(quarters in proptest::collection::vec(-1_000_000_000i64..1_000_000_000, 1..20)) {
+            // Such values have one shortest decimal only.
+            let values: Vec<f64> = quarters.iter().map(|v| *v as f64 / 4.0).collect();
             let lines: Vec<String> = values.iter().map(|v| format!("m v={v} 1")).collect();
             let min = values.iter().copied().fold(f64::INFINITY, f64::min);
             let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
