@@ -157,7 +157,7 @@ async fn component(
     stats: Arc<Stats>,
 ) -> Result<PreparedComponent, Vec<OptionError>> {
     let factory = factory(core, change, definition);
-    let Component { id, settings, built, .. } = factory()?;
+    let Component { id, plugin: plugin_name, settings, built } = factory()?;
     let group = core.groups.of(id.kind).group(Arc::clone(&id.id));
     let paused = definition.paused;
     let lenient = change.lenient.contains(&id);
@@ -165,7 +165,7 @@ async fn component(
         // A paused output goes on taking metrics into its queue; other components rest.
         _ if paused && id.kind != Kind::Output => PreparedPart::Paused,
         (Settings::Input(settings), built) => {
-            let refiner = Arc::new(refiner(&settings, &built));
+            let refiner = Arc::new(refiner(plugin_name, &settings, &built));
             let (core, id, stats, group) = (Arc::clone(core), id.clone(), Arc::clone(&stats), group.clone());
             let run = InputRun { core, id, settings, refiner, stats, group, factory };
             let cx = run.start_context();
@@ -315,6 +315,7 @@ fn broken(
 }
 
 fn refiner(
+    plugin: &'static str,
     settings: &InputSettings,
     built: &BuiltPlugin,
 ) -> Refiner {
@@ -326,6 +327,7 @@ fn refiner(
         None => settings.effective_precision,
     };
     Refiner {
+        plugin,
         filter: settings.filter.clone(),
         naming: settings.naming.clone(),
         tags: settings.tags.clone(),

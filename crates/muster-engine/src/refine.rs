@@ -13,6 +13,8 @@ use crate::stats::Stats;
 /// How an input's metrics are refined.
 #[derive(Debug)]
 pub(crate) struct Refiner {
+    /// The plugin, whose name metrics get that come without one.
+    pub plugin: &'static str,
     /// Which metrics pass and what is removed from them.
     pub filter: Filter,
     /// What becomes of the name.
@@ -33,6 +35,11 @@ impl Refiner {
     /// Refines all metrics of a batch. Those without a time get `now`; with `force_time` all get it.
     pub(crate) fn refine(&self, batch: &mut Batch, now: Timestamp, force_time: Option<Timestamp>, stats: &Stats) {
         batch.stamp(now);
+        batch.for_each_mut(|mut metric| {
+            if metric.name().is_empty() {
+                metric.set_name(self.plugin);
+            }
+        });
         if !self.filter.is_empty() {
             let before = batch.len();
             batch.retain(|metric| self.filter.select(metric));

@@ -79,11 +79,6 @@ impl Schedule {
         self.jitter.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
-    /// The time between ticks.
-    pub(crate) fn interval(&self) -> Duration {
-        self.interval
-    }
-
     fn multiple_at_or_after(&self, time: Timestamp) -> Timestamp {
         let interval = self.interval.as_nanos() as i128;
         let since = i128::from(time.nanos()) + YEAR_ONE;
