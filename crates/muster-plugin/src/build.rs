@@ -153,7 +153,8 @@ fn take_format_name(options: &mut Table, default: &str) -> Result<String, Vec<Op
     }
 }
 
-/// Options that both the plugin and the format know stay with the plugin.
+/// Takes the format's options out. Those that the plugin knows too (`use_batch_format`) go to
+/// both, with the plugin's default.
 fn take_format_options(
     options: &mut Table,
     format: &[OptionDoc],
@@ -161,14 +162,20 @@ fn take_format_options(
 ) -> Table {
     let mut own = Table::new();
     for option in format {
-        if plugin.iter().any(|p| p.name == option.name) {
-            continue;
-        }
-        if let Some(value) = options.remove(&option.name) {
+        let value = match plugin.iter().find(|p| p.name == option.name) {
+            Some(shared) => options.get(&option.name).cloned().or_else(|| default_value(shared)),
+            None => options.remove(&option.name),
+        };
+        if let Some(value) = value {
             own.insert(option.name.clone(), value);
         }
     }
     own
+}
+
+fn default_value(option: &OptionDoc) -> Option<toml::Value> {
+    let written = format!("default = {}", option.default.as_ref()?);
+    written.parse::<Table>().ok()?.remove("default")
 }
 
 fn unknown_format(

@@ -142,11 +142,12 @@ impl Child {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn wait(&mut self) -> Exit {
-        match self.exit.wait_for(Option::is_some).await {
-            Ok(exit) => exit.unwrap_or(Exit(None)),
-            // The keeper was dropped by force, and killed the child as it went.
-            Err(_) => Exit(None),
-        }
+        wait(&mut self.exit).await
+    }
+
+    /// Something to wait for its end with, apart from the child itself.
+    pub fn exited(&self) -> Exited {
+        Exited(self.exit.clone())
     }
 
     /// Asks it to end, has it killed if it does not, and waits until it is reaped.
@@ -154,6 +155,28 @@ impl Child {
         self.stdin = None;
         self.hold = None;
         self.wait().await
+    }
+}
+
+/// Waits for the end of a child.
+#[derive(Clone, Debug)]
+pub struct Exited(Receiver<Option<Exit>>);
+
+impl Exited {
+    /// Waits until the child has ended and is reaped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn wait(&mut self) -> Exit {
+        wait(&mut self.0).await
+    }
+}
+
+async fn wait(exit: &mut Receiver<Option<Exit>>) -> Exit {
+    match exit.wait_for(Option::is_some).await {
+        Ok(exit) => exit.unwrap_or(Exit(None)),
+        // The keeper was dropped by force, and killed the child as it went.
+        Err(_) => Exit(None),
     }
 }
 

@@ -1,7 +1,11 @@
 //! What is to be run.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -106,6 +110,35 @@ impl Command {
     /// The program, for messages.
     pub fn program(&self) -> &str {
         self.words.first().map_or("", String::as_str)
+    }
+
+    /// Where the program is: to learn early that there is none.
+    ///
+    /// # Errors
+    /// If there is no such file, or it may not be run.
+    pub fn find(&self) -> io::Result<PathBuf> {
+        let program = Path::new(self.program());
+        let runnable = |path: &Path| match fs::metadata(path) {
+            Ok(there) if there.is_file() && there.mode() & 0o111 != 0 => Ok(()),
+            Ok(_) => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+            Err(error) => Err(error),
+        };
+        if self.program().contains('/') {
+            let path = match &self.directory {
+                Some(directory) => directory.join(program),
+                None => program.to_owned(),
+            };
+            return runnable(&path).map(|()| path);
+        }
+        let own = self.environment.iter().rev().find(|(key, _)| key == "PATH");
+        let folders = own
+            .map(|(_, value)| OsString::from(value))
+            .or_else(|| env::var_os("PATH"));
+        let folders = folders.unwrap_or_default();
+        let mut paths = env::split_paths(&folders).map(|folder| folder.join(program));
+        paths
+            .find(|path| runnable(path).is_ok())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is in no folder of PATH"))
     }
 
     /// The command line, for messages.

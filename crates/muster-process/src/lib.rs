@@ -24,7 +24,7 @@ mod lines;
 mod run;
 mod split;
 
-pub use child::{Child, Exit};
+pub use child::{Child, Exit, Exited};
 pub use command::{Command, CommandError};
 pub use lines::{Line, Lines};
 pub use run::{Limits, Output, RunError};

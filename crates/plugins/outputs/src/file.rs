@@ -47,7 +47,7 @@ pub(crate) const ROW: PluginRow = PluginRow {
 struct FileOptions {
     /// The files; `stdout` stands for the standard output. Each gets all metrics.
     files: Vec<String>,
-    /// Writes each batch as one document, for formats that can (`json`).
+    /// Writes each batch as one document, for formats that can (`json`); they read this too.
     use_batch_format: bool,
     /// After so much time a file is put aside and a new one begun. 0 means never.
     rotation_interval: Duration,
@@ -182,12 +182,7 @@ impl File {
 
     fn fill(&self, metrics: &Metrics, buffer: &mut Vec<u8>) -> Result<(), PluginError> {
         buffer.clear();
-        encode(
-            &*self.serializer,
-            metrics,
-            self.options.use_batch_format,
-            buffer,
-        );
+        encode(&*self.serializer, metrics, buffer);
         if self.options.compression_algorithm == Compression::Gzip {
             let level = u32::try_from(self.options.compression_level)
                 .map_or(flate2::Compression::default(), flate2::Compression::new);
