@@ -11,6 +11,8 @@ mod influxdb_v2_listener;
 mod net_response;
 mod prometheus;
 mod socket_listener;
+#[cfg(test)]
+mod testing;
 
 use muster_plugin::PluginRow;
 

@@ -172,9 +172,8 @@ impl NetResponse {
     async fn ask_udp(&self, connector: &Connector) -> Outcome {
         let (connect, read) = self.limits();
         let started = Instant::now();
-        let sender = match timeout(connect, connector.sender()).await {
-            Ok(Ok(sender)) => sender,
-            _ => return (Verdict::ConnectionFailed, None),
+        let Ok(Ok(sender)) = timeout(connect, connector.sender()).await else {
+            return (Verdict::ConnectionFailed, None);
         };
         if sender.send(self.options.send.as_bytes()).await.is_err() {
             return (Verdict::ReadFailed, None);
