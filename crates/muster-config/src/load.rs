@@ -140,9 +140,12 @@ pub fn default_config(registry: &Registry) -> Config {
     };
     let mut global_tags = Tags::new();
     add_host(&agent, &mut global_tags);
-    let inputs = DEFAULT_INPUTS.map(|name| (Kind::Input, name, Table::new()));
-    let stdout = [("files".to_owned(), Value::Array(vec!["stdout".into()]))];
-    let output = (Kind::Output, DEFAULT_OUTPUT, stdout.into_iter().collect());
+    let inputs = DEFAULT_INPUTS.map(|name| (Kind::Input, name, default_options(name)));
+    let mut stdout = Table::new();
+    stdout.insert("files".to_owned(), Value::Array(vec!["stdout".into()]));
+    // Whoever looks at a terminal wants to see metrics when they come.
+    stdout.insert("flush_interval".to_owned(), "100ms".into());
+    let output = (Kind::Output, DEFAULT_OUTPUT, stdout);
     let definition = |(kind, plugin, options): (Kind, &str, Table)| Definition {
         id: ComponentId::new(kind, plugin),
         plugin: plugin.to_owned(),
@@ -165,6 +168,21 @@ pub fn default_config(registry: &Registry) -> Config {
         definitions,
     }
 }
+
+/// The options of an input of the default configuration.
+fn default_options(plugin: &str) -> Table {
+    let mut options = Table::new();
+    if plugin == "disk" {
+        let ignored = IGNORED_FILE_SYSTEMS.map(Value::from).to_vec();
+        options.insert("ignore_fs".to_owned(), Value::Array(ignored));
+    }
+    options
+}
+
+/// File systems without a disk of their own, which the default configuration leaves out.
+const IGNORED_FILE_SYSTEMS: [&str; 7] = [
+    "tmpfs", "devtmpfs", "devfs", "iso9660", "overlay", "aufs", "squashfs",
+];
 
 /// The inputs of the default configuration.
 pub(crate) const DEFAULT_INPUTS: [&str; 9] = [

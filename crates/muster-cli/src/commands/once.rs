@@ -11,7 +11,7 @@ use muster_control::change::ChangeError;
 use muster_engine::{Change, Engine, Round, States};
 use muster_metric::line_protocol;
 use muster_plugin::Registry;
-use muster_tasks::Group;
+use muster_tasks::{Group, StopOptions};
 
 use crate::args::RunArgs;
 use crate::{CommandResult, Failure, logging};
@@ -61,7 +61,7 @@ async fn round(args: &RunArgs, config: Config, registry: Arc<Registry>) -> Resul
     } else {
         Engine::collect_once(&root, &engine, &change, wait, within).await
     };
-    let _ = root.stop().await;
+    let _ = root.stop_with(StopOptions::grace(Duration::ZERO)).await;
     round.map_err(|refusals| Failure::failed(ChangeError::Refused(refusals)))
 }
 
