@@ -198,7 +198,7 @@ proptest! {
     fn number_like_texts_are_fine(text in "[-+]?(0[xobXOB])?[0-9a-f_.e]{0,40}") {
         let value = Value::Text(&text);
         if let (Some(signed), Some(unsigned)) = (to_integer(value), to_unsigned(value))
-            && signed >= 0 && signed < i64::MAX {
+            && (0..i64::MAX).contains(&signed) {
                 prop_assert_eq!(signed as u64, unsigned);
             }
     }
