@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TASKS: usize = 100_000;
+/// Tasks that live at a time: few (they stay in the caches) and all.
+const BATCHES: [usize; 2] = [1_000, TASKS];
 const ROUNDS: usize = 21;
 const PARKED: usize = 1_000_000;
 
@@ -29,8 +31,10 @@ fn main() {
         } else {
             "2 workers"
         };
-        println!("{kind}, {TASKS} short tasks, cpu-ns per task");
-        short(&runtime);
+        for batch in BATCHES {
+            println!("{kind}, short tasks, {batch} at a time, cpu-ns per task");
+            short(&runtime, batch);
+        }
     }
     parked();
 }
@@ -47,17 +51,17 @@ fn runtime(threads: usize) -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
-fn short(runtime: &Runtime) {
+fn short(runtime: &Runtime, batch: usize) {
     let mut best = [f64::MAX; 6];
     for _ in 0..ROUNDS {
         let results = runtime.block_on(async {
             [
-                measure(raw_detached()).await,
-                measure(own_detached(false)).await,
-                measure(own_detached(true)).await,
-                measure(raw_joined()).await,
-                measure(own_joined(false)).await,
-                measure(own_joined(true)).await,
+                measure(batch, || raw_detached(batch)).await,
+                measure(batch, || own_detached(batch, false)).await,
+                measure(batch, || own_detached(batch, true)).await,
+                measure(batch, || raw_joined(batch)).await,
+                measure(batch, || own_joined(batch, false)).await,
+                measure(batch, || own_joined(batch, true)).await,
             ]
         });
         for (best, result) in best.iter_mut().zip(results) {
@@ -79,9 +83,11 @@ fn short(runtime: &Runtime) {
     );
 }
 
-async fn measure(work: impl Future<Output = ()>) -> f64 {
+async fn measure<F: Future<Output = ()>>(batch: usize, work: impl Fn() -> F) -> f64 {
     let begin = cpu_time();
-    work.await;
+    for _ in 0..TASKS / batch {
+        work().await;
+    }
     (cpu_time() - begin) * 1e9 / TASKS as f64
 }
 
@@ -96,12 +102,12 @@ struct Countdown {
     done: Notify,
 }
 
-async fn raw_detached() {
+async fn raw_detached(tasks: usize) {
     let count = Arc::new(Countdown {
-        left: AtomicUsize::new(TASKS),
+        left: AtomicUsize::new(tasks),
         done: Notify::new(),
     });
-    for _ in 0..TASKS {
+    for _ in 0..tasks {
         let count = Arc::clone(&count);
         tokio::spawn(async move {
             if count.left.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -112,9 +118,9 @@ async fn raw_detached() {
     count.done.notified().await;
 }
 
-async fn own_detached(with_cx: bool) {
+async fn own_detached(tasks: usize, with_cx: bool) {
     let group = Group::root("bench");
-    for _ in 0..TASKS {
+    for _ in 0..tasks {
         if with_cx {
             group
                 .go_cx("t", |cx| async move {
@@ -128,14 +134,14 @@ async fn own_detached(with_cx: bool) {
     group.wait().await;
 }
 
-async fn raw_joined() {
-    let handles: Vec<_> = (0..TASKS).map(|i| tokio::spawn(async move { i })).collect();
+async fn raw_joined(tasks: usize) {
+    let handles: Vec<_> = (0..tasks).map(|i| tokio::spawn(async move { i })).collect();
     for handle in handles {
         black_box(handle.await.unwrap());
     }
 }
 
-async fn own_joined(with_cx: bool) {
+async fn own_joined(tasks: usize, with_cx: bool) {
     let group = Group::root("bench");
     let spawn = |i| {
         if with_cx {
@@ -144,7 +150,7 @@ async fn own_joined(with_cx: bool) {
             group.spawn("t", async move { i })
         }
     };
-    let handles: Vec<_> = (0..TASKS).map(|i| spawn(i).unwrap()).collect();
+    let handles: Vec<_> = (0..tasks).map(|i| spawn(i).unwrap()).collect();
     for handle in handles {
         black_box(handle.join().await.done().unwrap());
     }

@@ -41,8 +41,9 @@ use crate::{Cause, Name};
 #[derive(Clone)]
 pub struct Ctx {
     pub(crate) entry: Arc<Entry>,
-    /// From `with_timeout`: when, and how long that was.
-    limit: Option<(Instant, Duration)>,
+    /// From `with_timeout`: when, and how long that was. Behind a pointer, because most contexts have
+    /// none and are kept in futures.
+    limit: Option<Arc<(Instant, Duration)>>,
 }
 
 impl Ctx {
@@ -61,7 +62,7 @@ impl Ctx {
     pub fn cancelled(&self) -> CancelledFuture<'_> {
         CancelledFuture {
             cx: self,
-            waiter: None,
+            waiter: NO_WAITER,
             sleep: None,
         }
     }
@@ -69,14 +70,18 @@ impl Ctx {
     /// Whether the task was cancelled (or its time is up). One atomic load.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.entry.is_cancelled() || self.limit.is_some_and(|(at, _)| at <= Instant::now())
+        self.entry.is_cancelled()
+            || self
+                .limit
+                .as_ref()
+                .is_some_and(|limit| limit.0 <= Instant::now())
     }
 
     /// Why it was cancelled; `None` while it was not.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        self.entry.cause().or_else(|| match self.limit {
-            Some((at, after)) if at <= Instant::now() => Some(Cause::Timeout(after)),
+        self.entry.cause().or_else(|| match self.limit.as_deref() {
+            Some((at, after)) if *at <= Instant::now() => Some(Cause::Timeout(*after)),
             _ => None,
         })
     }
@@ -86,9 +91,9 @@ impl Ctx {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let group = self.entry.group.deadline();
-        match (group, self.limit) {
-            (Some(a), Some((b, _))) => Some(a.min(b)),
-            (a, b) => a.or(b.map(|(at, _)| at)),
+        match (group, self.limit.as_deref()) {
+            (Some(a), Some((b, _))) => Some(a.min(*b)),
+            (a, b) => a.or(b.map(|(at, _)| *at)),
         }
     }
 
@@ -118,9 +123,9 @@ impl Ctx {
     #[must_use]
     pub fn with_timeout(&self, after: Duration) -> Self {
         let at = Instant::now() + after;
-        let limit = match self.limit {
-            Some(limit) if limit.0 <= at => limit,
-            _ => (at, after),
+        let limit = match &self.limit {
+            Some(limit) if limit.0 <= at => Arc::clone(limit),
+            _ => Arc::new((at, after)),
         };
         Self {
             entry: Arc::clone(&self.entry),
@@ -295,12 +300,15 @@ impl fmt::Debug for AfterCancel {
     }
 }
 
+/// No registration; a slab never gives this key.
+const NO_WAITER: usize = usize::MAX;
+
 /// The future of [`Ctx::cancelled`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct CancelledFuture<'a> {
     cx: &'a Ctx,
     /// A registration for a waker that is not the task's own.
-    waiter: Option<usize>,
+    waiter: usize,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -313,7 +321,7 @@ impl Future for CancelledFuture<'_> {
         if let Some(cause) = this.cx.cause() {
             return Poll::Ready(cause);
         }
-        if let Some((at, after)) = this.cx.limit {
+        if let Some((at, after)) = this.cx.limit.as_deref().copied() {
             let sleep = this
                 .sleep
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
@@ -323,31 +331,31 @@ impl Future for CancelledFuture<'_> {
         }
         // The cancel wakes the task itself, so nothing is registered when the task polls us with
         // its own waker. Inside other executors (FuturesUnordered and the like) we register.
-        if this.waiter.is_none() && entry.is_own_waker(cx.waker()) {
+        if this.waiter == NO_WAITER && entry.is_own_waker(cx.waker()) {
             return Poll::Pending;
         }
         let registered = match this.waiter {
-            Some(key) => entry.update_waiter(key, cx.waker()),
-            None => match entry.add_waiter(Waiter::Waker(cx.waker().clone())) {
+            NO_WAITER => match entry.add_waiter(Waiter::Waker(cx.waker().clone())) {
                 Ok(key) => {
-                    this.waiter = Some(key);
+                    this.waiter = key;
                     true
                 }
                 Err(_) => false,
             },
+            key => entry.update_waiter(key, cx.waker()),
         };
         if registered {
             return Poll::Pending;
         }
-        this.waiter = None;
+        this.waiter = NO_WAITER;
         Poll::Ready(this.cx.cause().unwrap_or(Cause::Handle))
     }
 }
 
 impl Drop for CancelledFuture<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.waiter.take() {
-            self.cx.entry.remove_waiter(key);
+        if self.waiter != NO_WAITER {
+            self.cx.entry.remove_waiter(self.waiter);
         }
     }
 }

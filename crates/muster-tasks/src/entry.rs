@@ -93,7 +93,7 @@ impl<S> Record<S> {
         location: &'static Location<'static>,
         id: u64,
         shard: u8,
-        bits: u32,
+        bits: u16,
         slot_for_result: S,
     ) -> Self {
         let now = clock::now_ms();
@@ -121,7 +121,7 @@ impl<S: ?Sized> Record<S> {
 
     /// Notes the begin of a poll and returns the bits.
     #[inline]
-    pub(crate) fn begin_poll(&self, waker: &Waker) -> u32 {
+    pub(crate) fn begin_poll(&self, waker: &Waker) -> u16 {
         // Only the polling thread writes these, so plain stores do.
         self.last_poll.store(clock::now_ms(), Ordering::Relaxed);
         let polls = self.polls.load(Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl<S: ?Sized> Record<S> {
 
     /// Notes the end of a poll that left the task pending; `bits` are from its begin.
     #[inline]
-    pub(crate) fn end_poll(&self, waker: &Waker, bits: u32) {
+    pub(crate) fn end_poll(&self, waker: &Waker, bits: u16) {
         let polls = self.polls.load(Ordering::Relaxed) | 1;
         self.polls.store(polls + 1, Ordering::Relaxed);
         if polls == 1 {
@@ -169,7 +169,7 @@ impl<S: ?Sized> Record<S> {
 
     /// Whether the task must be dropped instead of being polled, given its bits.
     #[inline]
-    pub(crate) fn must_drop(&self, bits: u32) -> bool {
+    pub(crate) fn must_drop(&self, bits: u16) -> bool {
         if bits & (ABORT | CANCEL) == 0 {
             return false;
         }
@@ -395,9 +395,30 @@ impl Entry {
     }
 
     /// Raises a request, and tells the task and everybody who waits for it.
-    pub(crate) fn request(&self, bits: u32) {
+    pub(crate) fn request(&self, bits: u16) {
         if self.list().request(self, bits) {
             self.call_waiters();
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::mem::size_of;
+
+    use super::*;
+    use crate::task::Discard;
+
+    /// A parked task costs its record, 32 bytes in the list, and tokio's own memory.
+    #[test]
+    fn sizes() {
+        assert_eq!(size_of::<Name>(), 16);
+        assert_eq!(size_of::<crate::Ctx>(), 24);
+        let counts = 2 * size_of::<usize>();
+        assert!(
+            counts + size_of::<Record<Discard>>() <= 112,
+            "{}",
+            size_of::<Record<Discard>>()
+        );
     }
 }

@@ -104,6 +104,7 @@ mod loom_tests;
 mod name;
 mod panic;
 mod places;
+mod pulse;
 mod render;
 mod resident;
 mod scope;

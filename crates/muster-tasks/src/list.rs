@@ -29,7 +29,7 @@ pub(crate) struct Listed {
 
 impl Listed {
     /// Raises a request and wakes the task. Returns whether somebody else waits for it too.
-    fn request(&self, bits: u32) -> bool {
+    fn request(&self, bits: u16) -> bool {
         let before = self.entry.signal.raise(bits);
         if bits & !before & (CANCEL | ABORT) == 0 {
             return false;
@@ -65,7 +65,7 @@ impl List {
     }
 
     /// Leaves the waker of a task that is pending for the first time. Returns the task's bits.
-    pub(crate) fn leave_waker<S: ?Sized>(&self, entry: &Record<S>, waker: &Waker) -> u32 {
+    pub(crate) fn leave_waker<S: ?Sized>(&self, entry: &Record<S>, waker: &Waker) -> u16 {
         let mut tasks = self.0.lock();
         if let Some(listed) = tasks.live.get_mut(entry.slot.load(Ordering::Relaxed)) {
             listed.waker = Some(waker.clone());
@@ -74,7 +74,7 @@ impl List {
     }
 
     /// Raises a request for one task and wakes it. Returns whether somebody else waits for it.
-    pub(crate) fn request(&self, entry: &Entry, bits: u32) -> bool {
+    pub(crate) fn request(&self, entry: &Entry, bits: u16) -> bool {
         let tasks = self.0.lock();
         if entry.has_ended() {
             return false;
@@ -85,7 +85,7 @@ impl List {
 
     /// Raises a request for every task (blocking ones are only cancelled). Returns those for whose
     /// request somebody else waits.
-    pub(crate) fn request_all(&self, bits: u32) -> Vec<Arc<Entry>> {
+    pub(crate) fn request_all(&self, bits: u16) -> Vec<Arc<Entry>> {
         let mut told = Vec::new();
         let mut from = 0;
         loop {

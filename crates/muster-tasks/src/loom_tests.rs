@@ -41,7 +41,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-fn register(group: &Arc<GroupInner>, bits: u32) -> Result<Arc<Entry>, Closed> {
+fn register(group: &Arc<GroupInner>, bits: u16) -> Result<Arc<Entry>, Closed> {
     Ok(group.register("task".into(), Location::caller(), bits, Discard)?)
 }
 

@@ -23,7 +23,8 @@ pub struct Name(Repr);
 #[derive(Clone)]
 enum Repr {
     Fixed(&'static str),
-    Shared(Arc<str>),
+    /// A thin pointer, so that a name is no larger than a `&str`.
+    Shared(Arc<Box<str>>),
 }
 
 impl Name {
@@ -59,13 +60,13 @@ impl From<&'static str> for Name {
 
 impl From<String> for Name {
     fn from(text: String) -> Self {
-        Self(Repr::Shared(text.into()))
+        Self(Repr::Shared(Arc::new(text.into())))
     }
 }
 
 impl From<Arc<str>> for Name {
     fn from(text: Arc<str>) -> Self {
-        Self(Repr::Shared(text))
+        Self(Repr::Shared(Arc::new((*text).into())))
     }
 }
 

@@ -51,7 +51,7 @@ impl<F: Future, G> Work for Scoped<F, G> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         must_drop: bool,
-        bits: u32,
+        bits: u16,
     ) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
         let entry = &*this.entry;

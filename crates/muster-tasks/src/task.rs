@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::ctx::Ctx;
 use crate::entry::{End, Record};
 use crate::handle::Outcome;
 use crate::panic::{PanicInfo, guard};
@@ -29,7 +30,7 @@ pub(crate) trait Work {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         must_drop: bool,
-        bits: u32,
+        bits: u16,
     ) -> Poll<Ended<Self::Value>>;
 }
 
@@ -49,12 +50,52 @@ impl<F: Future> Work for Plain<F> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         must_drop: bool,
-        _bits: u32,
+        _bits: u16,
     ) -> Poll<Ended<F::Output>> {
         if must_drop {
             return Poll::Ready(Ended::Dropped);
         }
         self.project().fut.poll(cx).map(Ended::Done)
+    }
+}
+
+pin_project! {
+    /// Calls a closure with a context inside the task, then runs the future that it returns. An async
+    /// block would keep room for both.
+    #[project = WithCxProj]
+    pub(crate) enum WithCx<C, F> {
+        Start { start: Option<(C, Ctx)> },
+        Run { #[pin] fut: F },
+    }
+}
+
+impl<C, F> WithCx<C, F> {
+    #[inline]
+    pub(crate) fn new(work: C, cx: Ctx) -> Self {
+        Self::Start {
+            start: Some((work, cx)),
+        }
+    }
+}
+
+impl<C: FnOnce(Ctx) -> F, F: Future> Future for WithCx<C, F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        loop {
+            match self.as_mut().project() {
+                WithCxProj::Run { fut } => return fut.poll(cx),
+                WithCxProj::Start { start } => match start.take() {
+                    Some((work, cx)) => {
+                        let fut = work(cx);
+                        self.set(Self::Run { fut });
+                    }
+                    // The closure panicked; the task that owns this has ended with it.
+                    None => return Poll::Pending,
+                },
+            }
+        }
     }
 }
 

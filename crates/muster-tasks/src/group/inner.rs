@@ -104,6 +104,10 @@ impl GroupInner {
             waiting: AtomicUsize::new(0),
             empty: Notify::new(),
         });
+
+        if inner.parent.is_none() {
+            crate::pulse::watch(&inner);
+        }
         if let Some(parent) = &inner.parent {
             if !is_scope {
                 parent.handles.fetch_add(1, Ordering::AcqRel);
@@ -187,7 +191,7 @@ impl GroupInner {
         self: &Arc<Self>,
         name: Name,
         location: &'static Location<'static>,
-        bits: u32,
+        bits: u16,
         slot: S,
     ) -> Result<Arc<Record<S>>, Closed> {
         let shard = if self.lists.len() == 1 {
@@ -351,7 +355,7 @@ impl GroupInner {
         });
     }
 
-    fn request_all(&self, bits: u32) {
+    fn request_all(&self, bits: u16) {
         for list in &self.lists {
             for entry in list.request_all(bits) {
                 entry.call_waiters();

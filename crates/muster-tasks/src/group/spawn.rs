@@ -17,7 +17,7 @@ use crate::error::{Closed, Refusal};
 use crate::handle::{Slot, TaskHandle};
 use crate::scope::Scoped;
 use crate::signal::{HAS_CTX, QUEUED, SCOPED};
-use crate::task::{Discard, Plain, Sink, Task, Work};
+use crate::task::{Discard, Plain, Sink, Task, WithCx, Work};
 
 impl Group {
     /// Spawns a future and returns a handle for its result.
@@ -59,7 +59,7 @@ impl Group {
     {
         let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Slot::new())?;
         let cx = Ctx::of(&entry);
-        Ok(self.keep(entry, async move { work(cx).await }))
+        Ok(self.keep(entry, WithCx::new(work, cx)))
     }
 
     /// Spawns a future whose result nobody wants. The cheapest way to spawn.
@@ -90,7 +90,7 @@ impl Group {
     {
         let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Discard)?;
         let cx = Ctx::of(&entry);
-        self.start(entry, async move { work(cx).await });
+        self.start(entry, WithCx::new(work, cx));
         Ok(())
     }
 
@@ -305,7 +305,7 @@ impl Group {
         &self,
         name: Name,
         location: &'static Location<'static>,
-        bits: u32,
+        bits: u16,
         slot: S,
     ) -> Result<Arc<Record<S>>, Closed> {
         if self.inner.runtime.is_none() && Handle::try_current().is_err() {
