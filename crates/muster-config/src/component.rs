@@ -8,10 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_options::{OptionError, Options, parse_duration};
+use muster_options::{OptionDoc, OptionError, Options, parse_duration};
 use muster_plugin::{
-    Aggregator, Build, BuildContext, ComponentId, Input, Kind, Output, PluginRow, Processor,
-    Registry, ServiceInput, StatefulProcessor,
+    Aggregator, Build, BuildContext, ComponentId, FormatUse, Input, Kind, Output, PluginRow,
+    Processor, Registry, ServiceInput, StatefulProcessor,
 };
 use toml::{Table, Value};
 
@@ -143,7 +143,7 @@ pub(crate) fn check(
         _ => {
             let docs = mask::documented(registry, kind, &definition.plugin);
             for error in &mut errors {
-                suggest_common(error, kind);
+                suggest_common(error, row, &docs);
                 words::plain(error);
             }
             redact::redact(&mut errors, &resolved, &docs);
@@ -283,17 +283,16 @@ fn refuse_secret_stores(row: &PluginRow, plugin: &Table, errors: &mut Vec<Option
     }
 }
 
-/// An option that the plugin does not know may be meant as one that every component has.
-fn suggest_common(error: &mut OptionError, kind: Kind) {
-    let guessed = error
-        .hint
-        .as_deref()
-        .is_some_and(|hint| hint.starts_with("did you mean"));
+/// An option that the plugin does not know may be meant as one that every component has, or as one
+/// of a data format.
+fn suggest_common(error: &mut OptionError, row: &PluginRow, docs: &[OptionDoc]) {
+    let hint = error.hint.as_deref();
+    let guessed = hint.is_some_and(|hint| hint.starts_with("did you mean"));
     if error.message.starts_with("unknown option") && !guessed {
-        let common = split::common_names(kind);
-        let near = muster_options::suggest(&error.path, common.iter().copied());
-        error.hint = near
-            .map(|n| format!("did you mean `{n}`?"))
-            .or(error.hint.take());
+        let formatted = (row.format != FormatUse::None).then_some("data_format");
+        let known = docs.iter().map(|doc| doc.name.as_str()).chain(formatted);
+        if let Some(near) = muster_options::suggest(&error.path, known) {
+            error.hint = Some(format!("did you mean `{near}`?"));
+        }
     }
 }

@@ -7,10 +7,11 @@ use toml::{Table, Value};
 use crate::settings::common_options;
 
 /// Words in a key that mark its value as a secret.
-const SECRET_WORDS: [&str; 13] = [
+const SECRET_WORDS: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
+    "pwd",
     "secret",
     "token",
     "apikey",

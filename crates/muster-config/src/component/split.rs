@@ -123,17 +123,6 @@ fn names(kind: Kind) -> &'static Names {
     }
 }
 
-/// The names of the options that every component of this kind has.
-pub(super) fn common_names(kind: Kind) -> Vec<&'static str> {
-    let names = names(kind);
-    names
-        .common
-        .iter()
-        .chain(&names.filter)
-        .map(String::as_str)
-        .collect()
-}
-
 /// The plugin's own options. Descriptions are made from schemas, which takes time: each is kept.
 pub(super) fn own_options(row: &PluginRow) -> Arc<[OptionDoc]> {
     type Known = HashMap<usize, Arc<[OptionDoc]>>;
