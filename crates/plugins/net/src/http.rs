@@ -184,11 +184,12 @@ impl Input for Http {
     async fn gather(&mut self, cx: &GatherContext, batch: &mut Batch) -> Result<(), PluginError> {
         let Some(client) = &self.client else { return Err(PluginError::new("gather before start")) };
         let answers = join_all(self.urls.iter().map(|(_, url)| self.ask(client, url))).await;
+        let mut failures = Vec::new();
         for ((text, url), answer) in self.urls.iter().zip(answers) {
             let body = match answer {
                 Ok(body) => body,
                 Err(error) => {
-                    cx.report(error);
+                    failures.push(error);
                     continue;
                 }
             };
@@ -205,8 +206,20 @@ impl Input for Http {
                 }
             }
         }
-        Ok(())
+        settle(cx, failures, self.urls.len())
     }
+}
+
+/// Reports the failures of some of so many targets. If all have failed, the last failure is that of
+/// the gather.
+pub(crate) fn settle(
+    cx: &GatherContext,
+    mut failures: Vec<PluginError>,
+    targets: usize,
+) -> Result<(), PluginError> {
+    let last = if failures.len() == targets { failures.pop() } else { None };
+    failures.into_iter().for_each(|error| cx.report(error));
+    last.map_or(Ok(()), Err)
 }
 
 /// The failure in what a parser says.

@@ -243,15 +243,16 @@ impl Input for HttpResponse {
     async fn gather(&mut self, cx: &GatherContext, batch: &mut Batch) -> Result<(), PluginError> {
         let Some(client) = &self.client else { return Err(PluginError::new("gather before start")) };
         let outcomes = join_all(self.urls.iter().map(|(_, url)| self.ask(client, url))).await;
+        let mut failures = Vec::new();
         for ((text, _), outcome) in self.urls.iter().zip(outcomes) {
             match outcome {
                 Ok(outcome) => {
                     let field = &self.options.response_body_field;
                     outcome.write(text, self.method.as_str(), field, batch);
                 }
-                Err(error) => cx.report(error),
+                Err(error) => failures.push(error),
             }
         }
-        Ok(())
+        crate::http::settle(cx, failures, self.urls.len())
     }
 }

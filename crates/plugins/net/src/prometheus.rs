@@ -267,12 +267,13 @@ impl Input for Prometheus {
 
     async fn gather(&mut self, cx: &GatherContext, batch: &mut Batch) -> Result<(), PluginError> {
         let answers = join_all(self.targets.iter().map(|target| self.scrape(target))).await;
+        let mut failures = Vec::new();
         for (target, answer) in self.targets.iter().zip(answers) {
             match answer {
                 Ok(answer) => self.take(cx, target, &answer, batch),
-                Err(error) => cx.report(error),
+                Err(error) => failures.push(error),
             }
         }
-        Ok(())
+        crate::http::settle(cx, failures, self.targets.len())
     }
 }
