@@ -4,11 +4,31 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::commands::apply::ApplyArgs;
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::component::ComponentCommand;
+use crate::commands::diff::DiffArgs;
+use crate::commands::flush::FlushArgs;
+use crate::commands::history::HistoryArgs;
+use crate::commands::man::ManArgs;
+use crate::commands::reload::ReloadArgs;
+use crate::commands::rollback::RollbackArgs;
+use crate::commands::status::StatusArgs;
+use crate::commands::tail::TailArgs;
+use crate::commands::tasks::TasksArgs;
+use crate::commands::top::TopArgs;
+
 /// A metrics agent that is never restarted and never leaks.
 ///
 /// Without arguments it gathers this host's metrics every 10 s and prints them as line protocol.
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "muster",
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    subcommand_help_heading = "Commands (most talk to the agent that runs)"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -20,7 +40,16 @@ const EXAMPLES: &str = "Examples:
   muster                                             gather this host's metrics, print them
   muster --config telegraf.conf                      run a Telegraf configuration
   muster --config telegraf.conf --test               gather once, print, end
-  muster config check --config telegraf.conf         only look for mistakes";
+  muster config check --config telegraf.conf         only look for mistakes
+  muster input add cpu --id cpu-fast interval=1s     one more input while the agent runs
+  muster top                                         watch the components
+
+Exit codes:
+  0  all went well
+  1  something failed, or the agent refused it; for `status`: something is not well
+  2  the command line is wrong
+  3  a configuration or definition cannot be used
+  4  no agent can be reached";
 
 /// How to run the agent.
 #[derive(Clone, Debug, Default, ClapArgs)]
@@ -62,8 +91,43 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct StateArgs {
     /// The state directory [default: $XDG_STATE_HOME/muster, as root /var/lib/muster].
-    #[arg(long, value_name = "DIR", env = "MUSTER_STATE_DIR", global = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MUSTER_STATE_DIR",
+        hide_env_values = true,
+        global = true
+    )]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// How the agent is reached, and how to answer.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct ClientArgs {
+    /// Print the API's JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The agent's API, as http://host:port or unix:///path [default: the unix socket in the state
+    /// directory].
+    #[arg(long, value_name = "URL", env = "MUSTER_API", hide_env_values = true)]
+    pub(crate) api: Option<String>,
+    /// The file with the API's token [default: $MUSTER_TOKEN, or the one in the state directory].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// How a change is made.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct ChangeArgs {
+    /// Only check it and say what it would do.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Refuse if the desired state is not at this generation any more.
+    #[arg(long, value_name = "GEN")]
+    pub(crate) base: Option<u64>,
+    /// What for; kept in the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
 }
 
 /// Which configuration.
@@ -115,6 +179,42 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// List the plugins with their options.
     Plugins(PluginsArgs),
+    /// Inputs of the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Input(ComponentCommand),
+    /// Processors of the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Processor(ComponentCommand),
+    /// Aggregators of the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Aggregator(ComponentCommand),
+    /// Outputs of the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Output(ComponentCommand),
+    /// Change any number of components, whole or not at all.
+    Apply(ApplyArgs),
+    /// List the changes of the desired state.
+    History(HistoryArgs),
+    /// Show what lies between two generations.
+    Diff(DiffArgs),
+    /// Make the components what they were at a generation.
+    Rollback(RollbackArgs),
+    /// Say how the agent is; exits with 1 if something is not well.
+    Status(StatusArgs),
+    /// Watch the components: states, rates, times, errors.
+    Top(TopArgs),
+    /// Watch the metrics as they pass to the outputs.
+    Tail(TailArgs),
+    /// Read the configuration files again, as SIGHUP does.
+    Reload(ReloadArgs),
+    /// Let all outputs write now, as SIGUSR1 does.
+    Flush(FlushArgs),
+    /// Show the agent's tasks as a tree.
+    Tasks(TasksArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a directory.
+    Man(ManArgs),
 }
 
 /// What to do with a configuration.

@@ -23,7 +23,8 @@ pub(crate) fn start(settings: &AgentSettings, args: &RunArgs) -> Result<(), Fail
     let writer = if to_file {
         let path = &settings.logfile;
         let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|error| Failure::failed(format!("open the log file {path}: {error}")))?;
+        let file =
+            file.map_err(|error| Failure::failed(format!("open the log file {path}: {error}")))?;
         BoxMakeWriter::new(Arc::new(file))
     } else {
         BoxMakeWriter::new(std::io::stderr)

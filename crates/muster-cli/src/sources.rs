@@ -22,7 +22,11 @@ impl SourceArgs {
             output_filter: self.output_filter.clone(),
             selectors: self.select.clone(),
             skip_unknown_plugins: self.skip_unknown_plugins,
-            env_mode: if self.non_strict_env_handling { EnvMode::Text } else { EnvMode::Strict },
+            env_mode: if self.non_strict_env_handling {
+                EnvMode::Text
+            } else {
+                EnvMode::Strict
+            },
             old_env_behavior: self.old_env_behavior,
         }
     }

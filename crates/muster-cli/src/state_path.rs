@@ -19,12 +19,16 @@ pub(crate) fn state_path(args: &StateArgs) -> Result<PathBuf, Failure> {
     }
     match set("HOME") {
         Some(home) => Ok(home.join(".local/state/muster")),
-        None => Err(Failure::Usage("there is no $HOME: say where the state lies with --state-dir".into())),
+        None => Err(Failure::Usage(
+            "there is no $HOME: say where the state lies with --state-dir".into(),
+        )),
     }
 }
 
 fn set(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Whether this process runs as root: it owns its own entry in /proc.

@@ -23,10 +23,17 @@ pub(crate) fn watch(
     args: &RunArgs,
     reload: ReloadFiles,
 ) -> Result<(), Failure> {
-    let paths: Vec<PathBuf> =
-        args.sources.config.iter().chain(&args.sources.config_directory).cloned().collect();
+    let paths: Vec<PathBuf> = args
+        .sources
+        .config
+        .iter()
+        .chain(&args.sources.config_directory)
+        .cloned()
+        .collect();
     if paths.is_empty() {
-        return Err(Failure::Usage("--watch-config needs --config or --config-directory".into()));
+        return Err(Failure::Usage(
+            "--watch-config needs --config or --config-directory".into(),
+        ));
     }
     let interval = match mode {
         WatchMode::Notify => NOTIFY_INTERVAL,

@@ -19,7 +19,8 @@ pub(crate) fn config(command: ConfigCommand, registry: &Registry) -> CommandResu
 
 fn check(args: &CheckArgs, registry: &Registry) -> CommandResult {
     if args.sources.is_empty() {
-        let why = "nothing to check: name a file with --config or a directory with --config-directory";
+        let why =
+            "nothing to check: name a file with --config or a directory with --config-directory";
         return Err(Failure::Usage(why.into()));
     }
     let (problems, components) =
@@ -38,12 +39,20 @@ fn check(args: &CheckArgs, registry: &Registry) -> CommandResult {
             println!("the configuration is fine: {components} components");
         }
     }
-    Ok(if components.is_some() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    Ok(if components.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }
 
 fn create(args: &CreateArgs, registry: &Registry) -> CommandResult {
     let words = |lists: &[String]| -> Vec<String> {
-        lists.iter().flat_map(|l| l.split(':')).map(str::to_owned).collect()
+        lists
+            .iter()
+            .flat_map(|l| l.split(':'))
+            .map(str::to_owned)
+            .collect()
     };
     let mut plugins = Vec::new();
     for (kind, filter) in [
@@ -55,13 +64,19 @@ fn create(args: &CreateArgs, registry: &Registry) -> CommandResult {
         for name in words(filter) {
             if registry.find(kind, &name).is_none() {
                 let near = registry.suggest(kind, &name);
-                let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-                return Err(Failure::Usage(format!("there is no {kind} plugin {name:?}{hint}")));
+                let hint =
+                    near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                return Err(Failure::Usage(format!(
+                    "there is no {kind} plugin {name:?}{hint}"
+                )));
             }
             plugins.push((kind, name));
         }
     }
-    let options = SampleOptions { sections: words(&args.section_filter), plugins };
+    let options = SampleOptions {
+        sections: words(&args.section_filter),
+        plugins,
+    };
     print!("{}", sample(registry, &options));
     Ok(ExitCode::SUCCESS)
 }

@@ -31,8 +31,15 @@ pub(crate) fn once(args: &RunArgs, registry: Arc<Registry>) -> CommandResult {
         print_metrics(&round)?;
     }
     let mut failed = false;
-    for (id, input) in round.inputs.iter().filter(|(_, input)| input.errors + input.panics > 0) {
-        let why = input.last_error.as_ref().map_or("", |error| error.message.as_str());
+    for (id, input) in round
+        .inputs
+        .iter()
+        .filter(|(_, input)| input.errors + input.panics > 0)
+    {
+        let why = input
+            .last_error
+            .as_ref()
+            .map_or("", |error| error.message.as_str());
         eprintln!("muster: {id}: {why}");
         failed = true;
     }
@@ -40,15 +47,29 @@ pub(crate) fn once(args: &RunArgs, registry: Arc<Registry>) -> CommandResult {
         eprintln!("muster: {id}: {unwritten} metrics were not written");
         failed = true;
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn round(args: &RunArgs, config: Config, registry: Arc<Registry>) -> Result<Round, Failure> {
     let root = Group::root("muster");
-    let engine = Engine::new(&root, registry, Arc::new(ProcessEnvironment), States::default());
+    let engine = Engine::new(
+        &root,
+        registry,
+        Arc::new(ProcessEnvironment),
+        States::default(),
+    );
     let within = config.agent.stop_timeout.get();
     let change = Change {
-        put: config.definitions.into_iter().filter(|d| !d.paused).map(Arc::new).collect(),
+        put: config
+            .definitions
+            .into_iter()
+            .filter(|d| !d.paused)
+            .map(Arc::new)
+            .collect(),
         remove: Vec::new(),
         agent: Arc::new(config.agent),
         global_tags: config.global_tags,
@@ -67,8 +88,11 @@ async fn round(args: &RunArgs, config: Config, registry: Arc<Registry>) -> Resul
 
 /// Prints metrics as Telegraf's `--test` does: line protocol with sorted fields behind `> `.
 fn print_metrics(round: &Round) -> Result<(), Failure> {
-    let writer =
-        line_protocol::Writer { sort_fields: true, uint_support: true, ..Default::default() };
+    let writer = line_protocol::Writer {
+        sort_fields: true,
+        uint_support: true,
+        ..Default::default()
+    };
     let mut out = std::io::stdout().lock();
     let mut line = Vec::new();
     for metric in round.metrics.iter() {

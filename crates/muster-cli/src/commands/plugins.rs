@@ -24,9 +24,17 @@ pub(crate) fn plugins(args: &PluginsArgs, registry: &Registry) -> CommandResult 
         println!("{text}");
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<_> = registry.rows().iter().filter(|row| wanted(row.kind())).collect();
+    let rows: Vec<_> = registry
+        .rows()
+        .iter()
+        .filter(|row| wanted(row.kind()))
+        .collect();
     let name = |row: &muster_plugin::PluginRow| format!("{}.{}", row.kind().plural(), row.name);
-    let width = rows.iter().map(|row| name(row).len()).max().unwrap_or_default();
+    let width = rows
+        .iter()
+        .map(|row| name(row).len())
+        .max()
+        .unwrap_or_default();
     for row in rows {
         println!("{:width$}  {}", name(row), row.summary);
     }

@@ -48,7 +48,8 @@ pub(crate) fn run(args: RunArgs, registry: Arc<Registry>) -> CommandResult {
     let state_dir = StateDir::open(&state_path(&args.state)?).map_err(Failure::failed)?;
     if let Some(path) = &args.pidfile {
         let written = std::fs::write(path, format!("{}\n", std::process::id()));
-        written.map_err(|e| Failure::failed(format!("write the pidfile {}: {e}", path.display())))?;
+        written
+            .map_err(|e| Failure::failed(format!("write the pidfile {}: {e}", path.display())))?;
     }
     let runtime = runtime()?;
     let outcome = runtime.block_on(agent(&args, config, registry, &state_dir));
@@ -73,9 +74,15 @@ async fn agent(
     let token = access::token(state_dir.path())
         .map_err(|error| Failure::failed(format!("make the API token: {error}")))?;
     let states = States::new(stored.states.iter().cloned());
-    let engine = Engine::new(&root, Arc::clone(&registry), Arc::new(ProcessEnvironment), states);
-    let sockets =
-        Sockets::bind(&config.control, state_dir.path()).await.map_err(Failure::failed)?;
+    let engine = Engine::new(
+        &root,
+        Arc::clone(&registry),
+        Arc::new(ProcessEnvironment),
+        states,
+    );
+    let sockets = Sockets::bind(&config.control, state_dir.path())
+        .await
+        .map_err(Failure::failed)?;
     let access = Access::new(token, &config.control.address);
     let stop_timeout = config.agent.stop_timeout.get();
     let started = Controller::start(&root, engine, store, stored, config).await;
@@ -121,17 +128,28 @@ async fn agent(
 /// Ends everything and says what would not end or was not written.
 async fn stop(controller: &Controller, root: &Group, within: Duration) -> ExitCode {
     let reserve = (within / 10).min(Duration::from_millis(300));
-    let Stopped { reports, unwritten, elapsed } = controller.stop(within - reserve).await;
+    let Stopped {
+        reports,
+        unwritten,
+        elapsed,
+    } = controller.stop(within - reserve).await;
     for report in reports.iter().filter(|report| !report.is_clean()) {
         eprintln!("muster: would not stop: {report}");
     }
     for (id, metrics) in &unwritten {
         eprintln!("muster: {id}: {metrics} metrics were not written");
     }
-    let options = StopOptions { abort_after: reserve / 2, ..StopOptions::grace(reserve / 2) };
+    let options = StopOptions {
+        abort_after: reserve / 2,
+        ..StopOptions::grace(reserve / 2)
+    };
     let _ = root.stop_with(options).await;
     tracing::info!("stopped in {elapsed:.1?}");
-    if unwritten.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if unwritten.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Reads the files again as a change: an invalid file leaves the last good state running.
@@ -140,7 +158,8 @@ fn reloader(
     sources: &SourceArgs,
     registry: &Arc<Registry>,
 ) -> muster_control::api::ReloadFiles {
-    let (controller, sources, registry) = (controller.clone(), sources.clone(), Arc::clone(registry));
+    let (controller, sources, registry) =
+        (controller.clone(), sources.clone(), Arc::clone(registry));
     Arc::new(move || {
         let (controller, sources, registry) =
             (controller.clone(), sources.clone(), Arc::clone(&registry));
@@ -190,7 +209,10 @@ fn greet(sockets: &Sockets, state_dir: &Path, sources: &SourceArgs) {
     if let Some(path) = sockets.unix_path() {
         eprintln!("  socket {}", path.display());
     }
-    eprintln!("  state  {}  (the API token is in the file `token` there)", state_dir.display());
+    eprintln!(
+        "  state  {}  (the API token is in the file `token` there)",
+        state_dir.display()
+    );
     if let Some(notice) = &sockets.notice {
         eprintln!("  note   {notice}");
     }
@@ -218,7 +240,8 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|e| Failure::failed(format!("listen for signals: {e}")));
+        let listen =
+            |kind| signal(kind).map_err(|e| Failure::failed(format!("listen for signals: {e}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

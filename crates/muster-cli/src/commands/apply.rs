@@ -1,0 +1,53 @@
+//! `muster apply`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use http::Method;
+
+use crate::CommandResult;
+use crate::args::{ChangeArgs, ClientArgs};
+use crate::client::Body;
+use crate::session::Session;
+
+/// Which changes to make.
+///
+/// A configuration file adds its components or, where their IDs exist, sets them; nothing is
+/// removed. A change document (JSON) lists steps: add, set, put, patch, remove, pause, resume.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  muster apply more-inputs.conf --dry-run
+  muster apply more-inputs.conf --base 12 --message 'disks of the new host'
+  echo '{\"changes\": [{\"op\": \"remove\", \"kind\": \"input\", \"id\": \"cpu\"}]}' | muster apply -")]
+pub(crate) struct ApplyArgs {
+    /// A configuration file (TOML), or a change document (.json); `-` is the standard input.
+    file: PathBuf,
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+pub(crate) fn apply(session: &Session, args: &ApplyArgs) -> CommandResult {
+    let text = crate::input::read_text(&args.file)?;
+    let named_json = args
+        .file
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("json"));
+    // No TOML begins with a brace.
+    let is_json = named_json || text.trim_start().starts_with('{');
+    let media_type = if is_json {
+        "application/json"
+    } else {
+        "application/toml"
+    };
+    let file_name = Some(args.file.display().to_string()).filter(|name| name != "-");
+    let body = Body {
+        text,
+        media_type,
+        file_name,
+    };
+    let what = format!("apply {}", args.file.display());
+    let path = args.change.path("/api/v1/changes");
+    session.present_change(&session.call(&what, Method::POST, &path, Some(body))?)
+}
