@@ -42,7 +42,11 @@ pub struct Address {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Place {
-    Ip { family: Family, host: String, port: u16 },
+    Ip {
+        family: Family,
+        host: String,
+        port: u16,
+    },
     File(PathBuf),
 }
 
@@ -61,7 +65,10 @@ impl Address {
     /// # Errors
     /// If the text is no such thing.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let wrong = |why: &str| AddressError { text: text.to_owned(), why: why.to_owned() };
+        let wrong = |why: &str| AddressError {
+            text: text.to_owned(),
+            why: why.to_owned(),
+        };
         let example = "write for example \"tcp://:8094\" or \"unix:///run/muster.sock\"";
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong(example))?;
         let (transport, family) = match scheme {
@@ -80,11 +87,18 @@ impl Address {
             if rest.is_empty() {
                 return Err(wrong("the path of the socket is missing"));
             }
-            return Ok(Self { transport, place: Place::File(PathBuf::from(rest)) });
+            return Ok(Self {
+                transport,
+                place: Place::File(PathBuf::from(rest)),
+            });
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("the port is missing"))?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let (host, port) = rest
+            .rsplit_once(':')
+            .ok_or_else(|| wrong("the port is missing"))?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         if bracketed.is_none() && host.contains(':') {
             return Err(wrong("put IPv6 addresses in brackets: [::1]:8094"));
         }
@@ -92,9 +106,14 @@ impl Address {
         let port = match port {
             "http" => 80,
             "https" => 443,
-            port => port.parse().map_err(|_| wrong("the port must be a number up to 65535"))?,
+            port => port
+                .parse()
+                .map_err(|_| wrong("the port must be a number up to 65535"))?,
         };
-        Ok(Self { transport, place: Place::Ip { family, host, port } })
+        Ok(Self {
+            transport,
+            place: Place::Ip { family, host, port },
+        })
     }
 
     /// As [`parse`](Self::parse), where a text without a scheme is meant as TCP.
@@ -102,7 +121,11 @@ impl Address {
     /// # Errors
     /// If the text is no address.
     pub fn parse_tcp(text: &str) -> Result<Self, AddressError> {
-        if text.contains("://") { Self::parse(text) } else { Self::parse(&format!("tcp://{text}")) }
+        if text.contains("://") {
+            Self::parse(text)
+        } else {
+            Self::parse(&format!("tcp://{text}"))
+        }
     }
 
     /// What carries the bytes.
@@ -159,7 +182,9 @@ impl Address {
     /// # Errors
     /// If the host's name cannot be resolved.
     pub async fn to_connect(&self) -> io::Result<Vec<SocketAddr>> {
-        let Place::Ip { family, host, port } = &self.place else { return Ok(Vec::new()) };
+        let Place::Ip { family, host, port } = &self.place else {
+            return Ok(Vec::new());
+        };
         let host = if host.is_empty() { "localhost" } else { host };
         let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, *port)],
@@ -180,7 +205,13 @@ impl Address {
 
     /// Whether only IPv6 is meant, not also IPv4.
     pub(crate) fn only_v6(&self) -> bool {
-        matches!(self.place, Place::Ip { family: Family::V6, .. })
+        matches!(
+            self.place,
+            Place::Ip {
+                family: Family::V6,
+                ..
+            }
+        )
     }
 }
 
@@ -228,7 +259,10 @@ mod tests {
             assert_eq!(shown.as_deref(), Ok(text));
         }
         assert_eq!(Address::parse("tcp://h:http").unwrap().port(), 80);
-        assert_eq!(Address::parse_tcp(":8186").unwrap().to_string(), "tcp://:8186");
+        assert_eq!(
+            Address::parse_tcp(":8186").unwrap().to_string(),
+            "tcp://:8186"
+        );
     }
 
     #[test]

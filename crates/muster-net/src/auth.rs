@@ -33,10 +33,14 @@ impl BasicAuth {
         if self.is_open() {
             return true;
         }
-        let given = header.and_then(|value| value.to_str().ok()).and_then(|value| {
-            let (scheme, rest) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(rest.trim()).ok())?
-        });
+        let given = header
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| {
+                let (scheme, rest) = value.split_once(' ')?;
+                scheme
+                    .eq_ignore_ascii_case("basic")
+                    .then(|| STANDARD.decode(rest.trim()).ok())?
+            });
         let wanted = format!("{}:{}", self.username.expose(), self.password.expose());
         same_secret(&given.unwrap_or_default(), wanted.as_bytes())
     }
@@ -48,7 +52,10 @@ mod tests {
 
     #[test]
     fn admits_only_the_right_password() {
-        let auth = BasicAuth { username: Secret::new("ann"), password: Secret::new("pw:1") };
+        let auth = BasicAuth {
+            username: Secret::new("ann"),
+            password: Secret::new("pw:1"),
+        };
         let check = |value: &str, want| {
             let header = http::HeaderValue::from_str(value).unwrap();
             assert_eq!(auth.admits(Some(&header)), want, "{value}");

@@ -82,7 +82,9 @@ where
         }
         Ok(out)
     };
-    let bytes = tokio::time::timeout(timeout, read).await.map_err(|_| BodyError::Late(timeout))??;
+    let bytes = tokio::time::timeout(timeout, read)
+        .await
+        .map_err(|_| BodyError::Late(timeout))??;
     Ok(encoding.decode(bytes, limit)?)
 }
 

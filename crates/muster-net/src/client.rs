@@ -67,7 +67,9 @@ impl HttpClientOptions {
 
     /// What is wrong with the options as such.
     pub fn problems(&self) -> Vec<OptionError> {
-        proxy_problem("http_proxy_url", &self.http_proxy_url).into_iter().collect()
+        proxy_problem("http_proxy_url", &self.http_proxy_url)
+            .into_iter()
+            .collect()
     }
 
     /// A builder with these options.
@@ -89,7 +91,10 @@ pub fn proxy_problem(option: &str, url: &str) -> Option<OptionError> {
         return None;
     }
     let error = reqwest::Proxy::all(url).err()?;
-    Some(OptionError::new(option, format!("\"{url}\" is no URL of a proxy: {error}")))
+    Some(OptionError::new(
+        option,
+        format!("\"{url}\" is no URL of a proxy: {error}"),
+    ))
 }
 
 /// What makes an HTTP client.
@@ -109,7 +114,10 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     /// A builder with a bound on the time of a request; zero for none.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, ..Self::default() }
+        Self {
+            timeout,
+            ..Self::default()
+        }
     }
 
     /// Goes through this proxy, or through that of the environment if `url` is empty and `system`
@@ -166,7 +174,11 @@ impl ClientBuilder {
             .tls_backend_preconfigured(tls.config()?)
             .http1_only()
             .pool_idle_timeout(idle)
-            .pool_max_idle_per_host(if self.idle_per_host == 0 { 2 } else { self.idle_per_host })
+            .pool_max_idle_per_host(if self.idle_per_host == 0 {
+                2
+            } else {
+                self.idle_per_host
+            })
             .user_agent(self.user_agent.as_deref().unwrap_or(agent))
             .gzip(self.decompress.unwrap_or(true));
         if !self.timeout.is_zero() {
@@ -186,7 +198,9 @@ impl ClientBuilder {
                 builder.proxy(proxy.map_err(|error| failed().because(error.to_string()))?)
             }
         };
-        builder.build().map_err(|error| failed().because(describe_error(&error)))
+        builder
+            .build()
+            .map_err(|error| failed().because(describe_error(&error)))
     }
 }
 
@@ -205,5 +219,9 @@ pub fn describe_error(error: &reqwest::Error) -> String {
         }
         source = reason.source();
     }
-    if reasons.is_empty() { "the request is wrong".to_owned() } else { reasons.join(": ") }
+    if reasons.is_empty() {
+        "the request is wrong".to_owned()
+    } else {
+        reasons.join(": ")
+    }
 }

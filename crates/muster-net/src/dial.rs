@@ -22,7 +22,9 @@ pub struct Connector {
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,10 +47,16 @@ impl Connector {
         tls: &TlsClientOptions,
         keep_alive: Option<Duration>,
     ) -> Result<Self, PluginError> {
-        let options = SocketOptions { keep_alive, ..SocketOptions::default() };
+        let options = SocketOptions {
+            keep_alive,
+            ..SocketOptions::default()
+        };
         let tls = if tls.is_wanted() && address.transport() == Transport::Tcp {
             let failed = |why: String| PluginError::new("set up TLS").because(why);
-            let name = match tls.server_name().map_err(|error| failed(error.to_string()))? {
+            let name = match tls
+                .server_name()
+                .map_err(|error| failed(error.to_string()))?
+            {
                 Some(name) => name,
                 None => ServerName::try_from(address.host().to_owned())
                     .map_err(|error| failed(error.to_string()))?,
@@ -57,7 +65,11 @@ impl Connector {
         } else {
             None
         };
-        Ok(Self { address, options, tls })
+        Ok(Self {
+            address,
+            options,
+            tls,
+        })
     }
 
     /// The address.
@@ -77,9 +89,9 @@ impl Connector {
         tune(&tcp, &self.options);
         match &self.tls {
             None => Ok(Stream::Tcp(tcp)),
-            Some((tls, name)) => {
-                Ok(Stream::Tls(Box::new(tls.connect(name.clone(), tcp).await?.into())))
-            }
+            Some((tls, name)) => Ok(Stream::Tls(Box::new(
+                tls.connect(name.clone(), tcp).await?.into(),
+            ))),
         }
     }
 
@@ -116,7 +128,11 @@ impl Sender {
             Self::Udp(socket) => socket.send(bytes).await?,
             Self::Unix(socket) => socket.send(bytes).await?,
         };
-        if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+        if sent == bytes.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
     }
 
     /// Waits for a datagram.

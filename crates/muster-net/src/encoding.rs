@@ -42,10 +42,12 @@ impl Encoding {
             "" | "identity" | "none" => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
             "zlib" | "deflate" => Ok(Self::Zlib),
-            "zstd" | "snappy" => {
-                Err(format!("\"{name}\" is not supported yet; use gzip, zlib or identity"))
-            }
-            _ => Err(format!("unknown encoding \"{name}\"; possible are gzip, zlib and identity")),
+            "zstd" | "snappy" => Err(format!(
+                "\"{name}\" is not supported yet; use gzip, zlib or identity"
+            )),
+            _ => Err(format!(
+                "unknown encoding \"{name}\"; possible are gzip, zlib and identity"
+            )),
         }
     }
 
@@ -98,7 +100,11 @@ fn bounded(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(most).read_to_end(&mut out)?;
-    if out.len() > limit { Err(DecodeError::TooLarge { limit }) } else { Ok(out) }
+    if out.len() > limit {
+        Err(DecodeError::TooLarge { limit })
+    } else {
+        Ok(out)
+    }
 }
 
 /// So much compressed input is taken at a time: deflate expands at most about a thousandfold, so
@@ -124,10 +130,12 @@ impl Inflater {
     pub fn new(encoding: Encoding) -> Option<Self> {
         match encoding {
             Encoding::Identity => None,
-            Encoding::Gzip => {
-                Some(Self(Inner::Gzip(flate2::write::MultiGzDecoder::new(Vec::new()))))
-            }
-            Encoding::Zlib => Some(Self(Inner::Zlib(flate2::write::ZlibDecoder::new(Vec::new())))),
+            Encoding::Gzip => Some(Self(Inner::Gzip(flate2::write::MultiGzDecoder::new(
+                Vec::new(),
+            )))),
+            Encoding::Zlib => Some(Self(Inner::Zlib(flate2::write::ZlibDecoder::new(
+                Vec::new(),
+            )))),
         }
     }
 
@@ -166,7 +174,10 @@ mod tests {
             let packed = encoding.encode(plain.clone()).unwrap();
             assert_eq!(encoding.decode(packed.clone(), 8000).unwrap(), plain);
             let error = encoding.decode(packed, 7999).unwrap_err();
-            assert!(matches!(error, DecodeError::TooLarge { limit: 7999 }), "{error}");
+            assert!(
+                matches!(error, DecodeError::TooLarge { limit: 7999 }),
+                "{error}"
+            );
         }
     }
 
@@ -191,14 +202,22 @@ mod tests {
         }
         assert_eq!(out, plain);
         let mut inflater = Inflater::new(Encoding::Gzip).unwrap();
-        assert!(inflater.push(b"this is not gzip at all", &mut Vec::new()).is_err());
+        assert!(
+            inflater
+                .push(b"this is not gzip at all", &mut Vec::new())
+                .is_err()
+        );
     }
 
     #[test]
     fn knows_names() {
         assert_eq!(Encoding::parse("GZIP"), Ok(Encoding::Gzip));
         assert_eq!(Encoding::parse(""), Ok(Encoding::Identity));
-        assert!(Encoding::parse("zstd").unwrap_err().contains("not supported yet"));
+        assert!(
+            Encoding::parse("zstd")
+                .unwrap_err()
+                .contains("not supported yet")
+        );
         assert!(Encoding::parse("brotli").unwrap_err().contains("unknown"));
     }
 }

@@ -40,7 +40,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let timeout = Duration::from_secs(10);
-        Self { read_timeout: timeout, write_timeout: timeout, connections: 1024 }
+        Self {
+            read_timeout: timeout,
+            write_timeout: timeout,
+            connections: 1024,
+        }
     }
 }
 
@@ -56,7 +60,9 @@ where
     F: Future<Output = Answer> + Send + 'static,
 {
     let connections = cx.group().group("connections");
-    let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Arc::new(Semaphore::new(
+        limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+    ));
     let handshake = listening.handshake();
     let mut failures = 0u32;
     loop {
@@ -90,7 +96,9 @@ where
             };
             match stream {
                 Ok(stream) => serve_connection(&cx, stream, limits, handler).await,
-                Err(error) => tracing::debug!(peer = %accepted.peer, %error, "TLS handshake failed"),
+                Err(error) => {
+                    tracing::debug!(peer = %accepted.peer, %error, "TLS handshake failed");
+                }
             }
             drop(place);
         });
@@ -153,7 +161,11 @@ pub fn empty(status: StatusCode) -> Answer {
 
 /// An answer with a text.
 pub fn text(status: StatusCode, body: impl Into<String>) -> Answer {
-    with_type(status, "text/plain; charset=utf-8", body.into().into_bytes())
+    with_type(
+        status,
+        "text/plain; charset=utf-8",
+        body.into().into_bytes(),
+    )
 }
 
 /// An answer with JSON.
@@ -172,15 +184,20 @@ pub fn with_type(status: StatusCode, media_type: &'static str, body: Vec<u8>) ->
 
 /// The value of a parameter in a URL's query, decoded.
 pub fn query_value(query: &str, name: &str) -> Option<String> {
-    query_pairs(query).find(|(key, _)| key == name).map(|(_, value)| value)
+    query_pairs(query)
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
 }
 
 /// The parameters of a URL's query, decoded, in order.
 pub fn query_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key), decode(value))
-    })
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key), decode(value))
+        })
 }
 
 fn decode(text: &str) -> String {

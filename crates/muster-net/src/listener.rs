@@ -38,7 +38,9 @@ impl SocketOptions {
         let digits = text.strip_prefix("0o").unwrap_or(text);
         match u32::from_str_radix(digits, 8) {
             Ok(mode) if mode <= 0o777 => Ok(Some(mode)),
-            _ => Err(format!("\"{text}\" are no permission bits; write for example \"660\"")),
+            _ => Err(format!(
+                "\"{text}\" are no permission bits; write for example \"660\""
+            )),
         }
     }
 }
@@ -66,12 +68,12 @@ impl BindError {
         let failed = PluginError::new(format!("listen on {address}"));
         match self {
             Self::Taken(taken) => failed.because(taken).with_hint("choose another address"),
-            Self::Io(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                failed.because(error).with_hint("another program or component listens there")
-            }
-            Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                failed.because(error).with_hint("ports below 1024 need a privilege")
-            }
+            Self::Io(error) if error.kind() == io::ErrorKind::AddrInUse => failed
+                .because(error)
+                .with_hint("another program or component listens there"),
+            Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => failed
+                .because(error)
+                .with_hint("ports below 1024 need a privilege"),
             Self::Io(error) => failed.because(error),
         }
     }
@@ -98,5 +100,9 @@ fn holder_of_wildcard(
 /// The name of a socket among the exclusive resources. Port 0 means a new port each time, so such
 /// sockets of several components do not collide.
 fn resource_name(kind: &str, at: std::net::SocketAddr, owner: &ComponentId) -> String {
-    if at.port() == 0 { format!("{kind}:{at} of {owner}") } else { format!("{kind}:{at}") }
+    if at.port() == 0 {
+        format!("{kind}:{at} of {owner}")
+    } else {
+        format!("{kind}:{at}")
+    }
 }

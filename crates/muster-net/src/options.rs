@@ -28,7 +28,10 @@ impl OptionReader {
                 errors.push(error.with_hint("remove the option"));
             }
         }
-        Self { parts: Parts::new(&table), errors }
+        Self {
+            parts: Parts::new(&table),
+            errors,
+        }
     }
 
     /// Takes out and reads the options that belong to `T`.

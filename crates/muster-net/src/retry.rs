@@ -49,7 +49,9 @@ impl Pause {
 
     /// How long the service is still to be left alone.
     pub fn remaining(&self) -> Option<Duration> {
-        self.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        self.until?
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
     }
 
     /// The service works.
@@ -62,7 +64,9 @@ impl Pause {
     pub fn extend(&mut self, wanted: Option<Duration>) -> Duration {
         let own = Duration::from_millis(250).saturating_mul(1 << self.times.min(12));
         self.times = self.times.saturating_add(1);
-        let pause = wanted.unwrap_or(own.min(Duration::from_secs(60))).min(Self::LONGEST);
+        let pause = wanted
+            .unwrap_or(own.min(Duration::from_secs(60)))
+            .min(Self::LONGEST);
         self.until = Some(Instant::now() + pause);
         pause
     }
@@ -79,7 +83,10 @@ mod tests {
         let millis: Vec<u128> = (0..4).map(|_| pause.extend(None).as_millis()).collect();
         assert_eq!(millis, [250, 500, 1000, 2000]);
         assert!(pause.remaining().is_some());
-        assert_eq!(pause.extend(Some(Duration::from_secs(9999))), Pause::LONGEST);
+        assert_eq!(
+            pause.extend(Some(Duration::from_secs(9999))),
+            Pause::LONGEST
+        );
         pause.clear();
         assert_eq!(pause.remaining(), None);
     }
@@ -90,7 +97,10 @@ mod tests {
         assert_eq!(retry_after(&headers), None);
         headers.insert("retry-after", "3".parse().unwrap());
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(3)));
-        headers.insert("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap());
+        headers.insert(
+            "retry-after",
+            "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap(),
+        );
         assert_eq!(retry_after(&headers), None);
         assert_eq!(classify(StatusCode::NO_CONTENT), Answer::Ok);
         assert_eq!(classify(StatusCode::TOO_MANY_REQUESTS), Answer::Later);

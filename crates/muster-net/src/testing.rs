@@ -1,7 +1,10 @@
 //! Peers for tests: an HTTP server that answers as told, and one that takes connections and never
 //! answers.
 
-#![expect(clippy::expect_used, reason = "a test that cannot listen on loopback fails")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot listen on loopback fails"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +43,10 @@ pub struct Seen {
 impl Seen {
     /// A header's value, or an empty text.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
     }
 }
 
@@ -82,9 +88,17 @@ impl FakeHttp {
                 let (method, headers) = (request.method().to_string(), request.headers().clone());
                 let path = request.uri().path().to_owned();
                 let query = request.uri().query().unwrap_or("").to_owned();
-                let body = read_body(request, 64 << 20, PATIENCE).await.unwrap_or_default();
+                let body = read_body(request, 64 << 20, PATIENCE)
+                    .await
+                    .unwrap_or_default();
                 let body = String::from_utf8_lossy(&body).into_owned();
-                let seen = Seen { method, path, query, headers, body };
+                let seen = Seen {
+                    method,
+                    path,
+                    query,
+                    headers,
+                    body,
+                };
                 let answer = answers(&seen);
                 log.lock().push(seen);
                 answer
@@ -121,7 +135,9 @@ impl Silent {
     /// # Panics
     /// If it cannot listen on loopback.
     pub async fn start(group: &Group) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener on loopback");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a listener on loopback");
         let address = listener.local_addr().expect("an address").to_string();
         let (counts, receiver) = watch::channel((0, 0));
         let counts = Arc::new(counts);
@@ -141,7 +157,10 @@ impl Silent {
             }
         });
         served.expect("a group that takes tasks");
-        Self { address, counts: receiver }
+        Self {
+            address,
+            counts: receiver,
+        }
     }
 
     /// Where it listens.
@@ -152,7 +171,11 @@ impl Silent {
     /// Waits until at least one connection was opened and all that were are closed; false if that
     /// does not come to pass.
     pub async fn all_closed(&mut self) -> bool {
-        let closed = self.counts.wait_for(|(opened, closed)| *opened > 0 && opened == closed);
-        tokio::time::timeout(PATIENCE, closed).await.is_ok_and(|closed| closed.is_ok())
+        let closed = self
+            .counts
+            .wait_for(|(opened, closed)| *opened > 0 && opened == closed);
+        tokio::time::timeout(PATIENCE, closed)
+            .await
+            .is_ok_and(|closed| closed.is_ok())
     }
 }

@@ -47,7 +47,10 @@ fn versions(
             default
         }
     };
-    let (least, most) = (number("tls_min_version", min, 2), number("tls_max_version", max, 3));
+    let (least, most) = (
+        number("tls_min_version", min, 2),
+        number("tls_max_version", max, 3),
+    );
     if errors.is_empty() && least > most {
         let message = "the least TLS version is above the greatest";
         errors.push(OptionError::new("tls_min_version", message));
@@ -56,7 +59,11 @@ fn versions(
         return Err(errors);
     }
     let all = [(2, &rustls::version::TLS12), (3, &rustls::version::TLS13)];
-    Ok(all.into_iter().filter(|(n, _)| (least..=most).contains(n)).map(|(_, v)| v).collect())
+    Ok(all
+        .into_iter()
+        .filter(|(n, _)| (least..=most).contains(n))
+        .map(|(_, v)| v)
+        .collect())
 }
 
 #[cfg(test)]
@@ -66,7 +73,11 @@ mod tests {
     #[test]
     fn knows_versions_by_telegrafs_names() {
         let check = |min, max, want: Option<usize>| {
-            assert_eq!(versions(min, max).ok().map(|v| v.len()), want, "{min} {max}");
+            assert_eq!(
+                versions(min, max).ok().map(|v| v.len()),
+                want,
+                "{min} {max}"
+            );
         };
         check("", "", Some(2));
         check("TLS13", "", Some(1));

@@ -43,7 +43,14 @@ fn start_context(group: &Group) -> StartContext {
 async fn listening(group: &Group, tls: &TlsServerOptions) -> Listening {
     let address = Address::parse("tcp://127.0.0.1:0").unwrap();
     let tls = tls.config().unwrap();
-    listen(&start_context(group), &address, tls, SocketOptions::default()).await.unwrap()
+    listen(
+        &start_context(group),
+        &address,
+        tls,
+        SocketOptions::default(),
+    )
+    .await
+    .unwrap()
 }
 
 /// Serves a greeting.
@@ -88,19 +95,34 @@ async fn tls_checks_both_sides(group: Group) {
         ..TlsClientOptions::default()
     };
     check(good.clone(), Ok(())).await;
-    let old = TlsClientOptions { tls_min_version: "TLS13".into(), ..good.clone() };
+    let old = TlsClientOptions {
+        tls_min_version: "TLS13".into(),
+        ..good.clone()
+    };
     check(old, Ok(())).await;
     // An authority that did not sign the server's certificate.
-    let stranger = TlsClientOptions { tls_ca: path(theirs, "ca.pem"), ..good.clone() };
+    let stranger = TlsClientOptions {
+        tls_ca: path(theirs, "ca.pem"),
+        ..good.clone()
+    };
     check(stranger.clone(), Err("certificate")).await;
-    let trusting = TlsClientOptions { insecure_skip_verify: true, ..stranger };
+    let trusting = TlsClientOptions {
+        insecure_skip_verify: true,
+        ..stranger
+    };
     check(trusting, Ok(())).await;
     // Another name than the certificate's.
-    let named = |name: &str| TlsClientOptions { tls_server_name: name.into(), ..good.clone() };
+    let named = |name: &str| TlsClientOptions {
+        tls_server_name: name.into(),
+        ..good.clone()
+    };
     check(named("server.test"), Ok(())).await;
     check(named("wrong.test"), Err("certificate")).await;
     // A client without a certificate, and one with a wrong one.
-    let bare = TlsClientOptions { tls_ca: path(ours, "ca.pem"), ..TlsClientOptions::default() };
+    let bare = TlsClientOptions {
+        tls_ca: path(ours, "ca.pem"),
+        ..TlsClientOptions::default()
+    };
     check(bare, Err("")).await;
     let wrong = TlsClientOptions {
         tls_cert: path(theirs, "cert.pem"),
@@ -153,7 +175,10 @@ fn bad_files_are_named() {
     let empty = path(folder.path(), "empty.pem");
     std::fs::write(&empty, "nothing").unwrap();
     let check = |ca: &str, want: &str| {
-        let tls = TlsClientOptions { tls_ca: ca.to_owned(), ..TlsClientOptions::default() };
+        let tls = TlsClientOptions {
+            tls_ca: ca.to_owned(),
+            ..TlsClientOptions::default()
+        };
         let error = tls.config().unwrap_err();
         assert!(error.to_string().contains(want), "{error}");
     };
@@ -163,7 +188,10 @@ fn bad_files_are_named() {
 
 #[muster_tasks::test]
 async fn slow_heads_are_cut_off(group: Group) {
-    let limits = Limits { read_timeout: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits {
+        read_timeout: Duration::from_millis(100),
+        ..Limits::default()
+    };
     let address = server(&group, &TlsServerOptions::default(), limits).await;
     for head in ["", "GET / HT"] {
         let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -177,7 +205,10 @@ async fn slow_heads_are_cut_off(group: Group) {
 
 #[muster_tasks::test]
 async fn connections_beyond_the_bound_wait(group: Group) {
-    let limits = Limits { connections: 1, ..Limits::default() };
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
     let address = server(&group, &TlsServerOptions::default(), limits).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     let mut first = TcpStream::connect(&address).await.unwrap();

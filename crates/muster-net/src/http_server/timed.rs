@@ -19,7 +19,11 @@ pub(super) struct Timed {
 
 impl Timed {
     pub(super) fn new(stream: Stream, timeout: Duration) -> Self {
-        Self { stream, timeout, patience: None }
+        Self {
+            stream,
+            timeout,
+            patience: None,
+        }
     }
 
     fn bounded<T>(
@@ -32,8 +36,9 @@ impl Timed {
             return poll;
         }
         let end = Instant::now() + self.timeout;
-        let patience =
-            self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
         match patience.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

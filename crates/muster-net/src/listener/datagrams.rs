@@ -40,7 +40,9 @@ pub async fn listen_datagrams(
         Transport::Unixgram => listen_unix(cx, address, options),
         _ => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
     };
-    bound.map(|bound| Datagrams { bound }).map_err(|error| error.at(address))
+    bound
+        .map(|bound| Datagrams { bound })
+        .map_err(|error| error.at(address))
 }
 
 async fn listen_udp(
@@ -80,10 +82,12 @@ fn listen_unix(
         return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
     };
     let name = format!("unixgram:{}", path.display());
-    let bound = cx.resources().take::<Bound, BindError>(cx.id(), &name, || {
-        let (socket, file) = socket::unix(path, socket2::Type::DGRAM, options)?;
-        Ok(Bound::Unix(UnixDatagram::from_std(socket.into())?, file))
-    })?;
+    let bound = cx
+        .resources()
+        .take::<Bound, BindError>(cx.id(), &name, || {
+            let (socket, file) = socket::unix(path, socket2::Type::DGRAM, options)?;
+            Ok(Bound::Unix(UnixDatagram::from_std(socket.into())?, file))
+        })?;
     bound.resize(options)?;
     Ok(bound)
 }
@@ -98,7 +102,9 @@ impl Bound {
                 socket2::SockRef::from(socket)
             }
         };
-        options.receive_buffer.map_or(Ok(()), |size| socket.set_recv_buffer_size(size))
+        options
+            .receive_buffer
+            .map_or(Ok(()), |size| socket.set_recv_buffer_size(size))
     }
 }
 
@@ -137,7 +143,10 @@ impl Datagrams {
     /// Where the socket listens, with the port that the system chose; empty for a unix socket.
     pub fn local_address(&self) -> String {
         match &*self.bound {
-            Bound::Udp(socket) => socket.local_addr().map(|at| at.to_string()).unwrap_or_default(),
+            Bound::Udp(socket) => socket
+                .local_addr()
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
             Bound::Unix(..) => String::new(),
         }
     }

@@ -85,7 +85,9 @@ fn remove_stale(path: &Path, kind: Type) -> io::Result<()> {
     let probe = Socket::new(Domain::UNIX, kind, None)?;
     probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
@@ -101,11 +103,16 @@ pub(super) struct SocketFile {
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         let found = std::fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), id: (found.dev(), found.ino()) })
+        Ok(Self {
+            path: path.to_owned(),
+            id: (found.dev(), found.ino()),
+        })
     }
 
     pub(super) fn set_mode(&self, options: &SocketOptions) -> io::Result<()> {
-        let Some(mode) = options.mode else { return Ok(()) };
+        let Some(mode) = options.mode else {
+            return Ok(());
+        };
         std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(mode))
     }
 }

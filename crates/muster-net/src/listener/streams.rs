@@ -34,7 +34,9 @@ pub struct Listening {
 
 impl std::fmt::Debug for Listening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listening").field("socket", &self.bound.socket).finish_non_exhaustive()
+        f.debug_struct("Listening")
+            .field("socket", &self.bound.socket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +82,11 @@ pub async fn listen(
     };
     let bound = bound.map_err(|error| error.at(address))?;
     bound.claims.fetch_add(1, Ordering::AcqRel);
-    Ok(Listening { bound, tls: tls.map(TlsAcceptor::from), options })
+    Ok(Listening {
+        bound,
+        tls: tls.map(TlsAcceptor::from),
+        options,
+    })
 }
 
 async fn listen_tcp(
@@ -93,7 +99,9 @@ async fn listen_tcp(
         let name = resource_name("tcp", at, cx.id());
         let made = cx.resources().take::<Bound, BindError>(cx.id(), &name, || {
             let socket = socket::tcp(at, address.only_v6(), options)?;
-            Ok(Bound::new(Socket::Tcp(TcpListener::from_std(socket.into())?)))
+            Ok(Bound::new(Socket::Tcp(TcpListener::from_std(
+                socket.into(),
+            )?)))
         });
         match made {
             Ok(bound) => return Ok(bound),
@@ -117,10 +125,15 @@ fn listen_unix(
         return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
     };
     let name = format!("unix:{}", path.display());
-    let bound = cx.resources().take::<Bound, BindError>(cx.id(), &name, || {
-        let (socket, file) = socket::unix(path, socket2::Type::STREAM, options)?;
-        Ok(Bound::new(Socket::Unix(UnixListener::from_std(socket.into())?, file)))
-    })?;
+    let bound = cx
+        .resources()
+        .take::<Bound, BindError>(cx.id(), &name, || {
+            let (socket, file) = socket::unix(path, socket2::Type::STREAM, options)?;
+            Ok(Bound::new(Socket::Unix(
+                UnixListener::from_std(socket.into())?,
+                file,
+            )))
+        })?;
     if let Socket::Unix(_, file) = &bound.socket {
         file.set_mode(options)?;
     }
@@ -151,11 +164,17 @@ impl Listening {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 tune(&stream, &self.options);
-                Ok(Accepted { stream: Stream::Tcp(stream), peer: peer.to_string() })
+                Ok(Accepted {
+                    stream: Stream::Tcp(stream),
+                    peer: peer.to_string(),
+                })
             }
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Accepted { stream: Stream::Unix(stream), peer: "unix".to_owned() })
+                Ok(Accepted {
+                    stream: Stream::Unix(stream),
+                    peer: "unix".to_owned(),
+                })
             }
         }
     }
@@ -187,16 +206,19 @@ impl Listening {
     /// a unix socket.
     pub fn local_address(&self) -> String {
         match &self.bound.socket {
-            Socket::Tcp(listener) => {
-                listener.local_addr().map(|at| at.to_string()).unwrap_or_default()
-            }
+            Socket::Tcp(listener) => listener
+                .local_addr()
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
             Socket::Unix(..) => String::new(),
         }
     }
 
     /// A handle with which connections can be handed on to the next generation.
     pub fn parking(&self) -> Parking {
-        Parking { bound: Arc::clone(&self.bound) }
+        Parking {
+            bound: Arc::clone(&self.bound),
+        }
     }
 
     /// Waits for connections that an earlier generation has handed on, and takes them.

@@ -40,7 +40,12 @@ impl TlsClientOptions {
     /// Whether TLS is wanted where the address does not say: `tls_enable`, or any other option.
     pub fn is_wanted(&self) -> bool {
         self.tls_enable.unwrap_or_else(|| {
-            let texts = [&self.tls_ca, &self.tls_cert, &self.tls_key, &self.tls_server_name];
+            let texts = [
+                &self.tls_ca,
+                &self.tls_cert,
+                &self.tls_key,
+                &self.tls_server_name,
+            ];
             texts.iter().any(|text| !text.is_empty())
                 || !self.tls_min_version.is_empty()
                 || self.insecure_skip_verify
@@ -49,8 +54,14 @@ impl TlsClientOptions {
 
     /// What is wrong with the options as such; files are not looked at.
     pub fn problems(&self) -> Vec<OptionError> {
-        let mut errors = versions(&self.tls_min_version, "").err().unwrap_or_default();
-        errors.extend(key_problems(&self.tls_cert, &self.tls_key, &self.tls_key_pwd));
+        let mut errors = versions(&self.tls_min_version, "")
+            .err()
+            .unwrap_or_default();
+        errors.extend(key_problems(
+            &self.tls_cert,
+            &self.tls_key,
+            &self.tls_key_pwd,
+        ));
         if let Err(error) = self.server_name() {
             errors.push(error);
         }
@@ -115,10 +126,12 @@ impl TlsClientOptions {
         if self.tls_server_name.is_empty() {
             return Ok(None);
         }
-        ServerName::try_from(self.tls_server_name.clone()).map(Some).map_err(|_| {
-            let message = format!("\"{}\" is no host name", self.tls_server_name);
-            OptionError::new("tls_server_name", message)
-        })
+        ServerName::try_from(self.tls_server_name.clone())
+            .map(Some)
+            .map_err(|_| {
+                let message = format!("\"{}\" is no host name", self.tls_server_name);
+                OptionError::new("tls_server_name", message)
+            })
     }
 }
 
@@ -132,10 +145,16 @@ pub(super) fn key_problems(cert: &str, key: &str, password: &Secret) -> Vec<Opti
     }
     match (cert.is_empty(), key.is_empty()) {
         (false, true) => {
-            errors.push(OptionError::new("tls_cert", "a certificate needs its key: give `tls_key`"));
+            errors.push(OptionError::new(
+                "tls_cert",
+                "a certificate needs its key: give `tls_key`",
+            ));
         }
         (true, false) => {
-            errors.push(OptionError::new("tls_key", "a key needs its certificate: give `tls_cert`"));
+            errors.push(OptionError::new(
+                "tls_key",
+                "a key needs its certificate: give `tls_cert`",
+            ));
         }
         _ => {}
     }
@@ -143,5 +162,9 @@ pub(super) fn key_problems(cert: &str, key: &str, password: &Secret) -> Vec<Opti
 }
 
 pub(super) fn join(errors: Vec<OptionError>) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }

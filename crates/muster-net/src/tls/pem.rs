@@ -16,7 +16,9 @@ pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, P
     let found = found.map_err(|error| failed().because(error.to_string()))?;
     if found.is_empty() {
         let hint = "the file must hold certificates in PEM form (-----BEGIN CERTIFICATE-----)";
-        return Err(failed().because("there is no certificate in it").with_hint(hint));
+        return Err(failed()
+            .because("there is no certificate in it")
+            .with_hint(hint));
     }
     Ok(found)
 }

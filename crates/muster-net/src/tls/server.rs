@@ -44,16 +44,24 @@ impl TlsServerOptions {
 
     /// What is wrong with the options as such; files are not looked at.
     pub fn problems(&self) -> Vec<OptionError> {
-        let mut errors =
-            versions(&self.tls_min_version, &self.tls_max_version).err().unwrap_or_default();
-        errors.extend(key_problems(&self.tls_cert, &self.tls_key, &self.tls_key_pwd));
+        let mut errors = versions(&self.tls_min_version, &self.tls_max_version)
+            .err()
+            .unwrap_or_default();
+        errors.extend(key_problems(
+            &self.tls_cert,
+            &self.tls_key,
+            &self.tls_key_pwd,
+        ));
         let not_yet = [
             ("tls_allowed_dns_names", &self.tls_allowed_dns_names),
             ("tls_cipher_suites", &self.tls_cipher_suites),
         ];
         for (name, given) in not_yet {
             if !given.is_empty() {
-                errors.push(OptionError::new(name, format!("`{name}` is not supported yet")));
+                errors.push(OptionError::new(
+                    name,
+                    format!("`{name}` is not supported yet"),
+                ));
             }
         }
         if self.tls_cert.is_empty() && !self.tls_allowed_cacerts.is_empty() {

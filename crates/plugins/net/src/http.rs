@@ -134,7 +134,7 @@ impl Http {
             .map_err(|error| vec![OptionError::new("body", error.to_string())])?;
         let credentials = Credentials {
             token: options.token.clone(),
-            token_file: options.token_file.clone(),
+            token_file: Secret::new(options.token_file.clone()),
             username: options.username.clone(),
             password: options.password.clone(),
         };
@@ -170,7 +170,9 @@ impl Http {
             return Err(failed().because(format!("the status is {status}, not one of {wanted:?}")));
         }
         let limit = self.options.response_body_max_size.as_usize();
-        read_response(response, limit).await.map_err(|error| failed().because(error))
+        read_response(response, limit)
+            .await
+            .map_err(|error| failed().because(error))
     }
 }
 
@@ -182,7 +184,9 @@ impl Input for Http {
     }
 
     async fn gather(&mut self, cx: &GatherContext, batch: &mut Batch) -> Result<(), PluginError> {
-        let Some(client) = &self.client else { return Err(PluginError::new("gather before start")) };
+        let Some(client) = &self.client else {
+            return Err(PluginError::new("gather before start"));
+        };
         let answers = join_all(self.urls.iter().map(|(_, url)| self.ask(client, url))).await;
         let mut failures = Vec::new();
         for ((text, url), answer) in self.urls.iter().zip(answers) {
@@ -217,7 +221,11 @@ pub(crate) fn settle(
     mut failures: Vec<PluginError>,
     targets: usize,
 ) -> Result<(), PluginError> {
-    let last = if failures.len() == targets { failures.pop() } else { None };
+    let last = if failures.len() == targets {
+        failures.pop()
+    } else {
+        None
+    };
     failures.into_iter().for_each(|error| cx.report(error));
     last.map_or(Ok(()), Err)
 }
@@ -225,7 +233,11 @@ pub(crate) fn settle(
 /// The failure in what a parser says.
 pub(crate) fn check(parsed: Result<Report, String>) -> Result<(), String> {
     let report = parsed?;
-    let first = report.problems.first().map(ToString::to_string).unwrap_or_default();
+    let first = report
+        .problems
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     match report.bad {
         0 => Ok(()),
         1 => Err(first),

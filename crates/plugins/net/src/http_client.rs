@@ -8,8 +8,13 @@ use muster_plugin::PluginError;
 use reqwest::{RequestBuilder, Url};
 
 /// What is wrong with headers from configuration.
-pub(crate) fn header_problems(option: &str, headers: &BTreeMap<String, String>) -> Vec<OptionError> {
-    let wrong = headers.iter().filter(|(name, value)| parse_header(name, value).is_none());
+pub(crate) fn header_problems(
+    option: &str,
+    headers: &BTreeMap<String, String>,
+) -> Vec<OptionError> {
+    let wrong = headers
+        .iter()
+        .filter(|(name, value)| parse_header(name, value).is_none());
     let error = |(name, _): (&String, &String)| {
         OptionError::new(format!("{option}.{name}"), "this is no header of HTTP")
     };
@@ -21,7 +26,12 @@ pub(crate) fn apply_headers(
     request: RequestBuilder,
     headers: &BTreeMap<String, String>,
 ) -> RequestBuilder {
-    request.headers(headers.iter().filter_map(|(name, value)| parse_header(name, value)).collect())
+    request.headers(
+        headers
+            .iter()
+            .filter_map(|(name, value)| parse_header(name, value))
+            .collect(),
+    )
 }
 
 fn parse_header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
@@ -45,7 +55,8 @@ pub(crate) fn parse_url(option: &str, text: &str) -> Result<Url, OptionError> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) token: Secret,
-    pub(crate) token_file: String,
+    /// A path; kept secret because some put the token itself there.
+    pub(crate) token_file: Secret,
     pub(crate) username: Secret,
     pub(crate) password: Secret,
 }
@@ -55,10 +66,18 @@ impl Credentials {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) async fn apply(&self, request: RequestBuilder) -> Result<RequestBuilder, PluginError> {
+    pub(crate) async fn apply(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<RequestBuilder, PluginError> {
         if !self.token_file.is_empty() {
-            let failed = PluginError::io(format!("read the token from {}", self.token_file));
-            let token = tokio::fs::read_to_string(&self.token_file).await.map_err(failed)?;
+            let token = tokio::fs::read_to_string(self.token_file.expose()).await;
+            let token = token.map_err(|error| {
+                let failed = PluginError::new("read the file with the bearer token");
+                failed
+                    .because(error)
+                    .with_hint("the option must be the path of a file")
+            })?;
             return Ok(request.bearer_auth(token.trim()));
         }
         if !self.token.is_empty() {

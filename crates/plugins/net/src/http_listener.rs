@@ -1,9 +1,7 @@
 //! What the inputs that listen over HTTP have in common.
 
 use muster_net::http_server::Limits;
-use muster_net::{
-    Address, Listening, SocketOptions, TlsServerOptions, listen,
-};
+use muster_net::{Address, Listening, SocketOptions, TlsServerOptions, listen};
 use muster_options::{Duration, OptionError, Size};
 use muster_plugin::{PluginError, StartContext};
 
@@ -34,7 +32,11 @@ impl Endpoint {
         let address = address.and_then(|address| {
             let stream = address.transport().is_stream();
             let wrong = || format!("{address}: HTTP needs a stream: tcp:// or unix://");
-            if stream { Ok(address.clone()) } else { Err(wrong()) }
+            if stream {
+                Ok(address.clone())
+            } else {
+                Err(wrong())
+            }
         });
         let address = address.map_err(|why| errors.push(OptionError::new("service_address", why)));
         let mode = SocketOptions::parse_mode(mode)
@@ -44,7 +46,9 @@ impl Endpoint {
         };
         // As in Telegraf, less than a second means the default.
         let at_least = |given: Duration| match given.get() {
-            short if short < std::time::Duration::from_secs(1) => std::time::Duration::from_secs(10),
+            short if short < std::time::Duration::from_secs(1) => {
+                std::time::Duration::from_secs(10)
+            }
             given => given,
         };
         let limits = Limits {
@@ -56,7 +60,13 @@ impl Endpoint {
             0 => default_max_body,
             given => given,
         };
-        Ok(Self { address, tls, mode, limits, max_body })
+        Ok(Self {
+            address,
+            tls,
+            mode,
+            limits,
+            max_body,
+        })
     }
 
     /// Binds the address, or inherits it from the earlier generation.
@@ -64,7 +74,10 @@ impl Endpoint {
     /// # Errors
     /// If it is in use, or a certificate is wrong.
     pub(crate) async fn listen(&self, cx: &StartContext) -> Result<Listening, PluginError> {
-        let options = SocketOptions { mode: self.mode, ..SocketOptions::default() };
+        let options = SocketOptions {
+            mode: self.mode,
+            ..SocketOptions::default()
+        };
         let listening = listen(cx, &self.address, self.tls.config()?, options).await?;
         tracing::info!(id = %cx.id(), address = %self.address, "listening");
         Ok(listening)

@@ -161,11 +161,18 @@ impl HttpListener {
         }
         let pairs = options.http_headers.iter();
         let headers = pairs.filter_map(|(name, value)| {
-            Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
+            Some((
+                name.parse::<HeaderName>().ok()?,
+                value.parse::<HeaderValue>().ok()?,
+            ))
         });
         let handler = Handler {
             paths,
-            methods: options.methods.iter().map(|method| method.to_ascii_uppercase()).collect(),
+            methods: options
+                .methods
+                .iter()
+                .map(|method| method.to_ascii_uppercase())
+                .collect(),
             auth: BasicAuth {
                 username: options.basic_username,
                 password: options.basic_password,
@@ -179,13 +186,20 @@ impl HttpListener {
             max_body: endpoint.max_body,
             read_timeout: endpoint.limits.read_timeout,
         };
-        Ok(Self { endpoint, handler: Arc::new(handler), listening: None })
+        Ok(Self {
+            endpoint,
+            handler: Arc::new(handler),
+            listening: None,
+        })
     }
 
     /// Where the socket listens, for tests: the system may have chosen the port.
     #[cfg(test)]
     fn local_address(&self) -> String {
-        self.listening.as_ref().map(Listening::local_address).unwrap_or_default()
+        self.listening
+            .as_ref()
+            .map(Listening::local_address)
+            .unwrap_or_default()
     }
 }
 
@@ -201,15 +215,22 @@ impl ServiceInput for HttpListener {
             return Err(PluginError::new("run before the start"));
         };
         let (handler, service) = (Arc::clone(&self.handler), cx.clone());
-        serve(cx.tasks(), listening, self.endpoint.limits, move |request| {
-            let (handler, service) = (Arc::clone(&handler), service.clone());
-            async move {
-                let mut answer = handler.handle(&service, request).await;
-                let headers = handler.headers.iter();
-                answer.headers_mut().extend(headers.map(|(k, v)| (k.clone(), v.clone())));
-                answer
-            }
-        })
+        serve(
+            cx.tasks(),
+            listening,
+            self.endpoint.limits,
+            move |request| {
+                let (handler, service) = (Arc::clone(&handler), service.clone());
+                async move {
+                    let mut answer = handler.handle(&service, request).await;
+                    let headers = handler.headers.iter();
+                    answer
+                        .headers_mut()
+                        .extend(headers.map(|(k, v)| (k.clone(), v.clone())));
+                    answer
+                }
+            },
+        )
         .await;
         Ok(())
     }
@@ -221,7 +242,11 @@ impl Handler {
         if !self.paths.contains(&path) {
             return empty(StatusCode::NOT_FOUND);
         }
-        if !self.methods.iter().any(|method| method == request.method().as_str()) {
+        if !self
+            .methods
+            .iter()
+            .any(|method| method == request.method().as_str())
+        {
             return empty(StatusCode::METHOD_NOT_ALLOWED);
         }
         if !self.auth.admits(request.headers().get(AUTHORIZATION)) {
@@ -249,7 +274,10 @@ impl Handler {
             tags.push(("http_listener_v2_path".to_owned(), path));
         }
         let mut batch = Batch::with_capacity(16, bytes.len());
-        let parsed = self.parser.parse(&bytes, &mut batch).map_err(|error| error.to_string());
+        let parsed = self
+            .parser
+            .parse(&bytes, &mut batch)
+            .map_err(|error| error.to_string());
         let problem = crate::http::check(parsed);
         for (key, value) in &tags {
             let (key, value) = (batch.text(key), batch.text(value));

@@ -61,7 +61,7 @@ struct HttpResponseOptions {
     /// Whether to follow redirects.
     follow_redirects: bool,
     /// File with the bearer token; read for each request.
-    bearer_token: String,
+    bearer_token: Secret,
     /// User for HTTP basic authentication.
     username: Secret,
     /// Password for HTTP basic authentication.
@@ -90,7 +90,7 @@ impl Default for HttpResponseOptions {
             response_timeout: Duration::from_secs(5),
             method: "GET".to_owned(),
             follow_redirects: false,
-            bearer_token: String::new(),
+            bearer_token: Secret::default(),
             username: Secret::default(),
             password: Secret::default(),
             body: String::new(),
@@ -125,7 +125,9 @@ impl HttpResponse {
     fn build(cx: &BuildContext) -> Built<Self> {
         let mut reader = OptionReader::new(cx, NOT_YET);
         let tls: TlsClientOptions = reader.take();
-        tls.problems().into_iter().for_each(|error| reader.refuse(error));
+        tls.problems()
+            .into_iter()
+            .for_each(|error| reader.refuse(error));
         let mut options: HttpResponseOptions = reader.rest()?;
         let mut errors = header_problems("headers", &options.headers);
         errors.extend(proxy_problem("http_proxy", &options.http_proxy));
@@ -151,14 +153,24 @@ impl HttpResponse {
                 }
             }
         }
-        let (Ok(method), true) = (method, errors.is_empty()) else { return Err(errors) };
+        let (Ok(method), true) = (method, errors.is_empty()) else {
+            return Err(errors);
+        };
         let credentials = Credentials {
             token: Secret::default(),
             token_file: options.bearer_token.clone(),
             username: options.username.clone(),
             password: options.password.clone(),
         };
-        Ok(Self { options, urls, method, pattern, credentials, tls, client: None })
+        Ok(Self {
+            options,
+            urls,
+            method,
+            pattern,
+            credentials,
+            tls,
+            client: None,
+        })
     }
 
     async fn ask(&self, client: &Client, url: &Url) -> Result<Outcome, PluginError> {
@@ -182,7 +194,10 @@ impl HttpResponse {
             ..Outcome::default()
         };
         for (header, tag) in &self.options.http_header_tags {
-            let value = response.headers().get(header).and_then(|value| value.to_str().ok());
+            let value = response
+                .headers()
+                .get(header)
+                .and_then(|value| value.to_str().ok());
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 outcome.tags.push((tag.clone(), value.to_owned()));
             }
@@ -194,7 +209,11 @@ impl HttpResponse {
         let body = match read_response(response, limit).await {
             Ok(body) => body,
             Err(error) => {
-                let length = if matches!(error, BodyError::TooLarge { .. }) { limit } else { 0 };
+                let length = if matches!(error, BodyError::TooLarge { .. }) {
+                    limit
+                } else {
+                    0
+                };
                 outcome.length = Some(length);
                 outcome.matched = self.pattern.is_some().then_some(false);
                 outcome.verdict = Verdict::BodyReadError;
@@ -241,7 +260,9 @@ impl Input for HttpResponse {
     }
 
     async fn gather(&mut self, cx: &GatherContext, batch: &mut Batch) -> Result<(), PluginError> {
-        let Some(client) = &self.client else { return Err(PluginError::new("gather before start")) };
+        let Some(client) = &self.client else {
+            return Err(PluginError::new("gather before start"));
+        };
         let outcomes = join_all(self.urls.iter().map(|(_, url)| self.ask(client, url))).await;
         let mut failures = Vec::new();
         for ((text, _), outcome) in self.urls.iter().zip(outcomes) {

@@ -36,7 +36,11 @@ fn describe(report: &Report) -> Option<String> {
         0 | 1 => String::new(),
         bad => format!("; {} more lines are bad", bad - 1),
     };
-    let partial = if report.metrics > 0 { "partial write: " } else { "" };
+    let partial = if report.metrics > 0 {
+        "partial write: "
+    } else {
+        ""
+    };
     Some(format!("{partial}{problem}{more}"))
 }
 
@@ -55,10 +59,18 @@ mod tests {
         let lines = read(b"a v=1 1\nbad\nb v=2 2\nworse\n", Precision::SECOND);
         assert_eq!(lines.batch.len(), 2);
         let problem = lines.problem.unwrap();
-        assert!(problem.starts_with("partial write: unable to parse 'bad': "), "{problem}");
+        assert!(
+            problem.starts_with("partial write: unable to parse 'bad': "),
+            "{problem}"
+        );
         assert!(problem.ends_with("; 1 more lines are bad"), "{problem}");
         let lines = read(b"bad", Precision::SECOND);
-        assert!(lines.problem.unwrap().starts_with("unable to parse 'bad': "));
+        assert!(
+            lines
+                .problem
+                .unwrap()
+                .starts_with("unable to parse 'bad': ")
+        );
         assert!(read(b"a v=1\n", Precision::SECOND).problem.is_none());
     }
 }

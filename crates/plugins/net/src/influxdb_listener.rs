@@ -123,13 +123,20 @@ impl InfluxdbListener {
             max_body: endpoint.max_body,
             read_timeout: endpoint.limits.read_timeout,
         };
-        Ok(Self { endpoint, handler: Arc::new(handler), listening: None })
+        Ok(Self {
+            endpoint,
+            handler: Arc::new(handler),
+            listening: None,
+        })
     }
 
     /// Where the socket listens, for tests: the system may have chosen the port.
     #[cfg(test)]
     fn local_address(&self) -> String {
-        self.listening.as_ref().map(Listening::local_address).unwrap_or_default()
+        self.listening
+            .as_ref()
+            .map(Listening::local_address)
+            .unwrap_or_default()
     }
 }
 
@@ -145,14 +152,21 @@ impl ServiceInput for InfluxdbListener {
             return Err(PluginError::new("run before the start"));
         };
         let (handler, service) = (Arc::clone(&self.handler), cx.clone());
-        serve(cx.tasks(), listening, self.endpoint.limits, move |request| {
-            let (handler, service) = (Arc::clone(&handler), service.clone());
-            async move {
-                let mut answer = handler.handle(&service, request).await;
-                answer.headers_mut().insert(VERSION, HeaderValue::from_static("1.8.0"));
-                answer
-            }
-        })
+        serve(
+            cx.tasks(),
+            listening,
+            self.endpoint.limits,
+            move |request| {
+                let (handler, service) = (Arc::clone(&handler), service.clone());
+                async move {
+                    let mut answer = handler.handle(&service, request).await;
+                    answer
+                        .headers_mut()
+                        .insert(VERSION, HeaderValue::from_static("1.8.0"));
+                    answer
+                }
+            },
+        )
         .await;
         Ok(())
     }

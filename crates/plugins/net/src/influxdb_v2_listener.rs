@@ -106,13 +106,20 @@ impl InfluxdbV2Listener {
             read_timeout: endpoint.limits.read_timeout,
             started: Instant::now(),
         };
-        Ok(Self { endpoint, handler: Arc::new(handler), listening: None })
+        Ok(Self {
+            endpoint,
+            handler: Arc::new(handler),
+            listening: None,
+        })
     }
 
     /// Where the socket listens, for tests: the system may have chosen the port.
     #[cfg(test)]
     fn local_address(&self) -> String {
-        self.listening.as_ref().map(Listening::local_address).unwrap_or_default()
+        self.listening
+            .as_ref()
+            .map(Listening::local_address)
+            .unwrap_or_default()
     }
 }
 
@@ -128,10 +135,15 @@ impl ServiceInput for InfluxdbV2Listener {
             return Err(PluginError::new("run before the start"));
         };
         let (handler, service) = (Arc::clone(&self.handler), cx.clone());
-        serve(cx.tasks(), listening, self.endpoint.limits, move |request| {
-            let (handler, service) = (Arc::clone(&handler), service.clone());
-            async move { handler.handle(&service, request).await }
-        })
+        serve(
+            cx.tasks(),
+            listening,
+            self.endpoint.limits,
+            move |request| {
+                let (handler, service) = (Arc::clone(&handler), service.clone());
+                async move { handler.handle(&service, request).await }
+            },
+        )
         .await;
         Ok(())
     }
@@ -141,17 +153,27 @@ impl Handler {
     async fn handle(&self, cx: &ServiceContext, request: Request) -> Answer {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/ready") => {
-                let up = format!("{:?}", std::time::Duration::from_secs(self.started.elapsed().as_secs()));
-                json(StatusCode::OK, serde_json::json!({ "status": "ready", "up": up }).to_string())
+                let up = format!(
+                    "{:?}",
+                    std::time::Duration::from_secs(self.started.elapsed().as_secs())
+                );
+                json(
+                    StatusCode::OK,
+                    serde_json::json!({ "status": "ready", "up": up }).to_string(),
+                )
             }
             (&Method::GET | &Method::HEAD, "/ping") => empty(StatusCode::NO_CONTENT),
-            (&Method::POST, "/api/v2/write") if !self.admits(request.headers()) => {
-                failure(StatusCode::UNAUTHORIZED, "unauthorized", "unauthorized access")
-            }
+            (&Method::POST, "/api/v2/write") if !self.admits(request.headers()) => failure(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "unauthorized access",
+            ),
             (&Method::POST, "/api/v2/write") => self.write(cx, request).await,
-            (_, "/api/v2/write" | "/ready" | "/ping") => {
-                failure(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", "method not allowed")
-            }
+            (_, "/api/v2/write" | "/ready" | "/ping") => failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method not allowed",
+                "method not allowed",
+            ),
             _ => failure(StatusCode::NOT_FOUND, "not found", "path not found"),
         }
     }
@@ -160,18 +182,28 @@ impl Handler {
         if self.options.token.is_empty() {
             return true;
         }
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let token = given.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
-            let known = ["token", "bearer"].iter().any(|s| scheme.eq_ignore_ascii_case(s));
+            let known = ["token", "bearer"]
+                .iter()
+                .any(|s| scheme.eq_ignore_ascii_case(s));
             known.then_some(token.trim())
         });
-        same_secret(token.unwrap_or("").as_bytes(), self.options.token.expose().as_bytes())
+        same_secret(
+            token.unwrap_or("").as_bytes(),
+            self.options.token.expose().as_bytes(),
+        )
     }
 
     async fn write(&self, cx: &ServiceContext, request: Request) -> Answer {
         let query = request.uri().query().unwrap_or("").to_owned();
-        let precision = match query_value(&query, "precision").unwrap_or_default().as_str() {
+        let precision = match query_value(&query, "precision")
+            .unwrap_or_default()
+            .as_str()
+        {
             "" | "ns" => Precision::NANOSECOND,
             "us" => Precision::MICROSECOND,
             "ms" => Precision::MILLISECOND,
@@ -211,5 +243,8 @@ impl Handler {
 
 /// An error as InfluxDB 2 writes it.
 fn failure(status: StatusCode, code: &str, message: &str) -> Answer {
-    json(status, serde_json::json!({ "code": code, "message": message }).to_string())
+    json(
+        status,
+        serde_json::json!({ "code": code, "message": message }).to_string(),
+    )
 }

@@ -125,7 +125,10 @@ impl NetResponse {
             Duration::ZERO => Duration::from_secs(1),
             given => given,
         };
-        (or_second(self.options.timeout), or_second(self.options.read_timeout))
+        (
+            or_second(self.options.timeout),
+            or_second(self.options.read_timeout),
+        )
     }
 
     async fn ask_tcp(&self, connector: &Connector) -> Outcome {
@@ -162,7 +165,10 @@ impl NetResponse {
         };
         let done = timeout(read, line).await;
         let seconds = Some(started.elapsed().as_secs_f64());
-        let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = answer
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
         match done {
             Ok(Ok(())) if !answer.is_empty() => (self.compare(line), seconds),
             _ => (Verdict::ReadFailed, seconds),

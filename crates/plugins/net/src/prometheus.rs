@@ -83,7 +83,7 @@ struct PrometheusOptions {
     /// Take answers as of this media type, whatever they say.
     content_type_override: String,
     /// File with the bearer token; read for each scrape.
-    bearer_token: String,
+    bearer_token: Secret,
     /// Bearer token by which to identify ourselves.
     bearer_token_string: Secret,
     /// User for HTTP basic authentication.
@@ -108,7 +108,7 @@ impl Default for PrometheusOptions {
             url_tag: "url".to_owned(),
             ignore_timestamp: false,
             content_type_override: String::new(),
-            bearer_token: String::new(),
+            bearer_token: Secret::default(),
             bearer_token_string: Secret::default(),
             username: Secret::default(),
             password: Secret::default(),
@@ -181,25 +181,43 @@ impl Prometheus {
             username: options.username.clone(),
             password: options.password.clone(),
         };
-        let (plain, open) = (parser("prometheus", &options)?, parser("openmetrics", &options)?);
-        Ok(Self { options, targets, credentials, client_options, tls, plain, open })
+        let (plain, open) = (
+            parser("prometheus", &options)?,
+            parser("openmetrics", &options)?,
+        );
+        Ok(Self {
+            options,
+            targets,
+            credentials,
+            client_options,
+            tls,
+            plain,
+            open,
+        })
     }
 
     async fn scrape(&self, target: &Target) -> Result<Answer, PluginError> {
         let failed = || PluginError::new(format!("scrape {}", target.shown()));
-        let client: &Client =
-            target.client.as_ref().ok_or_else(|| PluginError::new("gather before start"))?;
+        let client: &Client = target
+            .client
+            .as_ref()
+            .ok_or_else(|| PluginError::new("gather before start"))?;
         let started = Instant::now();
         let request = client.get(target.url.clone()).header(ACCEPT, ACCEPTED);
         let request = self.credentials.apply(request).await?;
-        let response = apply_headers(request, &self.options.http_headers).send().await;
+        let response = apply_headers(request, &self.options.http_headers)
+            .send()
+            .await;
         let response = response.map_err(|error| failed().because(describe_error(&error)))?;
         let status = response.status();
         if status.as_u16() != 200 {
             return Err(failed().because(format!("the status is {status}")));
         }
         let media_type = match self.options.content_type_override.as_str() {
-            "" => response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+            "" => response
+                .headers()
+                .get(CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok()),
             given => Some(given),
         };
         let media_type = media_type.unwrap_or("").trim().to_ascii_lowercase();
@@ -211,14 +229,26 @@ impl Prometheus {
             0 => 100_000_000,
             limit => limit,
         };
-        let body = read_response(response, limit).await.map_err(|error| failed().because(error))?;
-        Ok(Answer { body, open_metrics, seconds: started.elapsed().as_secs_f64() })
+        let body = read_response(response, limit)
+            .await
+            .map_err(|error| failed().because(error))?;
+        Ok(Answer {
+            body,
+            open_metrics,
+            seconds: started.elapsed().as_secs_f64(),
+        })
     }
 
     fn take(&self, cx: &GatherContext, target: &Target, answer: &Answer, batch: &mut Batch) {
         let first = batch.rows();
-        let parser = if answer.open_metrics { &self.open } else { &self.plain };
-        let parsed = parser.parse(&answer.body, batch).map_err(|error| error.to_string());
+        let parser = if answer.open_metrics {
+            &self.open
+        } else {
+            &self.plain
+        };
+        let parsed = parser
+            .parse(&answer.body, batch)
+            .map_err(|error| error.to_string());
         if let Err(error) = crate::http::check(parsed) {
             let failed = PluginError::new(format!("parse the metrics of {}", target.shown()));
             cx.report(failed.because(error));
@@ -244,11 +274,22 @@ impl Prometheus {
 
 /// A parser of the other crate with the options that the input has for it.
 fn parser(name: &str, options: &PrometheusOptions) -> Result<Box<dyn Parser>, Vec<OptionError>> {
-    let missing = || vec![OptionError::new("metric_version", format!("no parser for {name}"))];
+    let missing = || {
+        vec![OptionError::new(
+            "metric_version",
+            format!("no parser for {name}"),
+        )]
+    };
     let row = muster_formats::parser(name).ok_or_else(missing)?;
     let mut table = Table::new();
-    table.insert(format!("{name}_metric_version"), Value::Integer(options.metric_version));
-    table.insert(format!("{name}_ignore_timestamp"), Value::Boolean(options.ignore_timestamp));
+    table.insert(
+        format!("{name}_metric_version"),
+        Value::Integer(options.metric_version),
+    );
+    table.insert(
+        format!("{name}_ignore_timestamp"),
+        Value::Boolean(options.ignore_timestamp),
+    );
     (row.build)(&table)
 }
 
@@ -259,7 +300,11 @@ impl Input for Prometheus {
         for target in &mut self.targets {
             target.client = Some(match &target.socket {
                 None => shared.clone(),
-                Some(path) => self.client_options.builder().unix_socket(path).build(&self.tls)?,
+                Some(path) => self
+                    .client_options
+                    .builder()
+                    .unix_socket(path)
+                    .build(&self.tls)?,
             });
         }
         Ok(())

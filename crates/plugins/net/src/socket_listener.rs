@@ -69,7 +69,9 @@ impl SocketListener {
     fn build(cx: &BuildContext) -> Built<Self> {
         let mut reader = OptionReader::new(cx, &[]);
         let tls: TlsServerOptions = reader.take();
-        tls.problems().into_iter().for_each(|error| reader.refuse(error));
+        tls.problems()
+            .into_iter()
+            .for_each(|error| reader.refuse(error));
         let parser = reader.check(cx.parser().map_err(first));
         let options: SocketListenerOptions = reader.rest()?;
         let mut errors = Vec::new();
@@ -93,14 +95,23 @@ impl SocketListener {
                     encoding,
                     max_decompressed: options.max_decompression_size.as_usize(),
                     max_connections: options.max_connections,
-                    read_timeout: options.read_timeout.map(OptionDuration::get).filter(|d| !d.is_zero()),
+                    read_timeout: options
+                        .read_timeout
+                        .map(OptionDuration::get)
+                        .filter(|d| !d.is_zero()),
                 };
                 let socket = SocketOptions {
                     receive_buffer: options.read_buffer_size.map(Size::as_usize),
                     keep_alive: options.keep_alive_period.map(OptionDuration::get),
                     mode,
                 };
-                Ok(Self { settings: Arc::new(settings), address, socket, tls, bound: None })
+                Ok(Self {
+                    settings: Arc::new(settings),
+                    address,
+                    socket,
+                    tls,
+                    bound: None,
+                })
             }
             _ => Err(errors),
         }
@@ -151,7 +162,11 @@ fn report(cx: &ServiceContext, peer: &str, parsed: Result<Report, ParseError>) {
     match parsed {
         Ok(report) if report.bad == 0 => {}
         Ok(report) => {
-            let first = report.problems.first().map(ToString::to_string).unwrap_or_default();
+            let first = report
+                .problems
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             let why = match report.bad {
                 1 => first,
                 bad => format!("{bad} bad records, the first: {first}"),

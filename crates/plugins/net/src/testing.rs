@@ -32,15 +32,25 @@ pub(crate) fn problems<T>(
     options: &str,
     make: impl Fn(&BuildContext) -> Built<T>,
 ) -> String {
-    let errors = build(row, options, make).err().expect("options that are wrong");
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    let errors = build(row, options, make)
+        .err()
+        .expect("options that are wrong");
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The metrics of a batch as lines.
 pub(crate) fn lines_of(batch: &Batch) -> Vec<String> {
     let mut out = Vec::new();
     Writer::default().write_all(batch.iter(), &mut out);
-    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Starts and gathers once: the metrics as lines, and the failures.
@@ -57,7 +67,11 @@ pub(crate) async fn gather(mut input: impl Input) -> (Vec<String>, Vec<String>) 
 
 /// Waits until that many metrics are there and takes them as lines.
 pub(crate) async fn lines(running: &Running, count: usize) -> Vec<String> {
-    assert!(running.wait_until(PATIENCE, |r| r.count() >= count).await, "{}", running.count());
+    assert!(
+        running.wait_until(PATIENCE, |r| r.count() >= count).await,
+        "{}",
+        running.count()
+    );
     running.take().iter().flat_map(lines_of).collect()
 }
 
@@ -71,7 +85,10 @@ pub(crate) async fn failure(running: &Running, part: &str) -> String {
         *found = found.take().or(hit);
         found.is_some()
     };
-    assert!(running.wait_until(PATIENCE, look).await, "no failure says {part:?}");
+    assert!(
+        running.wait_until(PATIENCE, look).await,
+        "no failure says {part:?}"
+    );
     found.into_inner().unwrap_or_default()
 }
 
@@ -100,7 +117,11 @@ impl Emit for Sink {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { root: Group::root("world"), resources: Resources::new(), seen: Arc::default() }
+        Self {
+            root: Group::root("world"),
+            resources: Resources::new(),
+            seen: Arc::default(),
+        }
     }
 
     pub(crate) fn start_context(&self, id: &str) -> StartContext {
@@ -129,7 +150,11 @@ impl World {
         };
         let in_time = tokio::time::timeout(PATIENCE, wait).await;
         let lines = std::mem::take(&mut *self.seen.0.lock());
-        assert!(in_time.is_ok(), "{count} metrics were to come, not {}", lines.len());
+        assert!(
+            in_time.is_ok(),
+            "{count} metrics were to come, not {}",
+            lines.len()
+        );
         lines
     }
 
@@ -153,10 +178,19 @@ pub(crate) async fn request(
     url: &str,
     prepare: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
 ) -> Answered {
-    let tls = muster_net::TlsClientOptions { insecure_skip_verify: true, ..Default::default() };
-    let client = muster_net::ClientBuilder::new(PATIENCE).build(&tls).unwrap();
+    let tls = muster_net::TlsClientOptions {
+        insecure_skip_verify: true,
+        ..Default::default()
+    };
+    let client = muster_net::ClientBuilder::new(PATIENCE)
+        .build(&tls)
+        .unwrap();
     let request = client.request(method.parse().unwrap(), url);
     let response = prepare(request).send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Answered { status, headers, body: response.text().await.unwrap() }
+    Answered {
+        status,
+        headers,
+        body: response.text().await.unwrap(),
+    }
 }

@@ -13,13 +13,17 @@ use tokio::net::{TcpStream, UdpSocket};
 fn free_ports<const N: usize>() -> [u16; N] {
     let sockets: [std::net::TcpListener; N] =
         std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.each_ref().map(|socket| socket.local_addr().unwrap().port())
+    sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap().port())
 }
 
 /// Sends bytes over TCP and reads until the peer has answered or closes. A listener that is not
 /// there yet is asked again by the harness.
 async fn send(port: u16, bytes: String) {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await else {
+        return;
+    };
     let _ = stream.write_all(bytes.as_bytes()).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
@@ -31,7 +35,10 @@ fn takes(plugin: &str, port: u16, path: &'static str) -> Case {
     let options = format!("service_address = 'tcp://127.0.0.1:{port}'");
     Case::new(plugin, &options).stimulus(move || {
         let head = "host: x\r\nconnection: close\r\ncontent-length: 7";
-        send(port, format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\na v=1 1"))
+        send(
+            port,
+            format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\na v=1 1"),
+        )
     })
 }
 
@@ -55,13 +62,19 @@ async fn every_plugin_complies(group: Group) {
         takes("http_listener_v2", web, "/telegraf"),
         takes("influxdb_listener", v1, "/write"),
         takes("influxdb_v2_listener", v2, "/api/v2/write"),
-        Case::new("socket_listener", &format!("service_address = 'tcp://127.0.0.1:{tcp}'"))
-            .stimulus(move || send(tcp, "a v=1 1\n".to_owned())),
-        Case::new("socket_listener", &format!("service_address = 'udp://127.0.0.1:{udp}'"))
-            .stimulus(move || async move {
-                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-                let _ = socket.send_to(b"a v=1 1", ("127.0.0.1", udp)).await;
-            }),
+        Case::new(
+            "socket_listener",
+            &format!("service_address = 'tcp://127.0.0.1:{tcp}'"),
+        )
+        .stimulus(move || send(tcp, "a v=1 1\n".to_owned())),
+        Case::new(
+            "socket_listener",
+            &format!("service_address = 'udp://127.0.0.1:{udp}'"),
+        )
+        .stimulus(move || async move {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let _ = socket.send_to(b"a v=1 1", ("127.0.0.1", udp)).await;
+        }),
     ];
     check_table(PLUGINS, &cases).await.unwrap();
     assert!(group.stop().await.is_clean());

@@ -152,7 +152,10 @@ impl Http {
             let why = format!("the server asked to be left alone for another {left:.1?}");
             return Err(failed().because(why).into());
         }
-        let body = self.encoding.encode(body).map_err(|error| failed().because(error))?;
+        let body = self
+            .encoding
+            .encode(body)
+            .map_err(|error| failed().because(error))?;
         let mut request = client
             .request(self.method.clone(), self.url.clone())
             .header(CONTENT_TYPE, "text/plain; charset=utf-8")
@@ -174,7 +177,11 @@ impl Http {
         }
         let text = read_text_excerpt(response).await;
         let error = failed().because(format!("{status}: {text}"));
-        if self.options.non_retryable_statuscodes.contains(&status.as_u16()) {
+        if self
+            .options
+            .non_retryable_statuscodes
+            .contains(&status.as_u16())
+        {
             return Err(WriteError::Rejected(error));
         }
         if wanted.is_some() {
@@ -195,13 +202,18 @@ impl Output for Http {
         if self.options.use_batch_format {
             let mut body = Vec::new();
             crate::encode::encode(&*self.serializer, metrics, &mut body);
-            return if body.is_empty() { Ok(()) } else { self.send(body).await };
+            return if body.is_empty() {
+                Ok(())
+            } else {
+                self.send(body).await
+            };
         }
         let mut rejected = Vec::new();
         let mut refused = None;
         for (position, metric) in metrics.iter().enumerate() {
             let mut body = Vec::new();
-            self.serializer.serialize(&mut std::iter::once(metric), &mut body);
+            self.serializer
+                .serialize(&mut std::iter::once(metric), &mut body);
             if body.is_empty() {
                 continue;
             }

@@ -7,7 +7,9 @@ use muster_options::OptionError;
 
 /// What is wrong with headers from configuration.
 pub(crate) fn problems(option: &str, headers: &BTreeMap<String, String>) -> Vec<OptionError> {
-    let wrong = headers.iter().filter(|(name, value)| parse(name, value).is_none());
+    let wrong = headers
+        .iter()
+        .filter(|(name, value)| parse(name, value).is_none());
     let error = |(name, _): (&String, &String)| {
         OptionError::new(format!("{option}.{name}"), "this is no header of HTTP")
     };
@@ -19,7 +21,10 @@ pub(crate) fn apply(
     request: reqwest::RequestBuilder,
     headers: &BTreeMap<String, String>,
 ) -> reqwest::RequestBuilder {
-    let headers = headers.iter().filter_map(|(name, value)| parse(name, value)).collect();
+    let headers = headers
+        .iter()
+        .filter_map(|(name, value)| parse(name, value))
+        .collect();
     request.headers(headers)
 }
 

@@ -40,11 +40,16 @@ pub(crate) fn parcels(metrics: &Metrics, tags: &[RouteTag], writer: &Writer) -> 
         } else {
             let route: Vec<String> = tags.iter().map(|tag| tag.value_of(metric)).collect();
             *known.entry(route).or_insert_with_key(|route| {
-                parcels.push(Parcel { route: route.clone(), ..Parcel::default() });
+                parcels.push(Parcel {
+                    route: route.clone(),
+                    ..Parcel::default()
+                });
                 parcels.len() - 1
             })
         };
-        let Some(parcel) = parcels.get_mut(at) else { continue };
+        let Some(parcel) = parcels.get_mut(at) else {
+            continue;
+        };
         let written = if tags.iter().any(|tag| tag.hides(metric)) {
             let mut copy = Batch::new();
             copy.push(metric);
@@ -53,7 +58,8 @@ pub(crate) fn parcels(metrics: &Metrics, tags: &[RouteTag], writer: &Writer) -> 
                     copy.remove_tag(&tag.tag);
                 });
             }
-            copy.get(0).map_or(Ok(()), |metric| writer.write(metric, &mut parcel.lines))
+            copy.get(0)
+                .map_or(Ok(()), |metric| writer.write(metric, &mut parcel.lines))
         } else {
             writer.write(metric, &mut parcel.lines)
         };
@@ -63,7 +69,10 @@ pub(crate) fn parcels(metrics: &Metrics, tags: &[RouteTag], writer: &Writer) -> 
         }
     }
     if left_out > 0 {
-        tracing::debug!(count = left_out, "left out metrics that line protocol cannot express");
+        tracing::debug!(
+            count = left_out,
+            "left out metrics that line protocol cannot express"
+        );
     }
     parcels.retain(|parcel| !parcel.lines.is_empty());
     parcels
@@ -71,7 +80,11 @@ pub(crate) fn parcels(metrics: &Metrics, tags: &[RouteTag], writer: &Writer) -> 
 
 impl RouteTag {
     fn value_of(&self, metric: Metric<'_>) -> String {
-        let given = if self.tag.is_empty() { None } else { metric.tag(&self.tag) };
+        let given = if self.tag.is_empty() {
+            None
+        } else {
+            metric.tag(&self.tag)
+        };
         given.unwrap_or(&self.default).to_owned()
     }
 
@@ -83,7 +96,9 @@ impl RouteTag {
 /// A number to begin at among `count` servers, so that they share the load.
 pub(crate) fn random_start(count: usize) -> usize {
     use std::hash::{BuildHasher, Hasher};
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let random = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish();
     (random % count.max(1) as u64) as usize
 }
 
@@ -96,7 +111,12 @@ mod tests {
         batch.metric("a").tag("db", "x").field("v", 1).untimed();
         batch.metric("b").field("v", 2).untimed();
         batch.metric("nan").field("v", f64::NAN).untimed();
-        batch.metric("c").tag("db", "x").tag("t", "1").field("v", 3).untimed();
+        batch
+            .metric("c")
+            .tag("db", "x")
+            .tag("t", "1")
+            .field("v", 3)
+            .untimed();
         batch.into()
     }
 
@@ -104,18 +124,42 @@ mod tests {
         let got = parcels(&metrics(), std::slice::from_ref(tag), &Writer::default());
         let got: Vec<_> = got
             .iter()
-            .map(|p| (p.route[0].as_str(), &p.positions[..], std::str::from_utf8(&p.lines).unwrap()))
+            .map(|p| {
+                (
+                    p.route[0].as_str(),
+                    &p.positions[..],
+                    std::str::from_utf8(&p.lines).unwrap(),
+                )
+            })
             .collect();
         assert_eq!(got, want);
     }
 
     #[test]
     fn sorts_by_tag() {
-        let mut tag = RouteTag { default: "main".into(), ..RouteTag::default() };
-        check(&tag, &[("main", &[0, 1, 3], "a,db=x v=1i\nb v=2i\nc,db=x,t=1 v=3i\n")]);
+        let mut tag = RouteTag {
+            default: "main".into(),
+            ..RouteTag::default()
+        };
+        check(
+            &tag,
+            &[("main", &[0, 1, 3], "a,db=x v=1i\nb v=2i\nc,db=x,t=1 v=3i\n")],
+        );
         tag.tag = "db".into();
-        check(&tag, &[("x", &[0, 3], "a,db=x v=1i\nc,db=x,t=1 v=3i\n"), ("main", &[1], "b v=2i\n")]);
+        check(
+            &tag,
+            &[
+                ("x", &[0, 3], "a,db=x v=1i\nc,db=x,t=1 v=3i\n"),
+                ("main", &[1], "b v=2i\n"),
+            ],
+        );
         tag.exclude = true;
-        check(&tag, &[("x", &[0, 3], "a v=1i\nc,t=1 v=3i\n"), ("main", &[1], "b v=2i\n")]);
+        check(
+            &tag,
+            &[
+                ("x", &[0, 3], "a v=1i\nc,t=1 v=3i\n"),
+                ("main", &[1], "b v=2i\n"),
+            ],
+        );
     }
 }

@@ -50,7 +50,10 @@ struct Influxdb {
 /// What became of a parcel, from good to bad.
 enum Delivery {
     Written,
-    Partial { rejected: Vec<usize>, error: PluginError },
+    Partial {
+        rejected: Vec<usize>,
+        error: PluginError,
+    },
     Rejected(PluginError),
     Retry(PluginError),
 }
@@ -59,15 +62,20 @@ impl Influxdb {
     fn build(cx: &BuildContext) -> Built<Self> {
         let mut reader = OptionReader::new(cx, &["local_address"]);
         let tls: TlsClientOptions = reader.take();
-        tls.problems().into_iter().for_each(|error| reader.refuse(error));
+        tls.problems()
+            .into_iter()
+            .for_each(|error| reader.refuse(error));
         let options: InfluxdbOptions = reader.rest()?;
         let mut errors = options.problems();
         let urls = options.urls.iter().map(|url| ServerUrl::parse(url));
-        let urls: Vec<ServerUrl> =
-            urls.filter_map(|url| url.map_err(|error| errors.push(error)).ok()).collect();
+        let urls: Vec<ServerUrl> = urls
+            .filter_map(|url| url.map_err(|error| errors.push(error)).ok())
+            .collect();
         let encoding = Encoding::parse(&options.content_encoding)
             .map_err(|message| errors.push(OptionError::new("content_encoding", message)));
-        let (Ok(encoding), true) = (encoding, errors.is_empty()) else { return Err(errors) };
+        let (Ok(encoding), true) = (encoding, errors.is_empty()) else {
+            return Err(errors);
+        };
         let routes = [
             RouteTag {
                 tag: options.database_tag.clone(),
@@ -85,7 +93,15 @@ impl Influxdb {
             omit_timestamp: options.influx_omit_timestamp,
             ..Writer::default()
         };
-        Ok(Self { options, tls, urls, encoding, routes, writer, servers: Vec::new() })
+        Ok(Self {
+            options,
+            tls,
+            urls,
+            encoding,
+            routes,
+            writer,
+            servers: Vec::new(),
+        })
     }
 
     /// Writes a parcel to the first server that takes it.
@@ -107,7 +123,13 @@ impl Influxdb {
         let failed = || PluginError::new(format!("write to database \"{database}\" at {server}"));
         let mut created = false;
         loop {
-            let write = server.write(&self.options, self.encoding, database, policy, &parcel.lines);
+            let write = server.write(
+                &self.options,
+                self.encoding,
+                database,
+                policy,
+                &parcel.lines,
+            );
             let verdict = match write.await {
                 Ok(verdict) => verdict,
                 Err(error) => return Delivery::Retry(error),
@@ -116,7 +138,9 @@ impl Influxdb {
                 Verdict::Written => Delivery::Written,
                 Verdict::NoDatabase(why) if created || self.options.skip_database_creation => {
                     let error = failed().because(why);
-                    Delivery::Retry(error.with_hint(format!("create it: CREATE DATABASE \"{database}\"")))
+                    Delivery::Retry(
+                        error.with_hint(format!("create it: CREATE DATABASE \"{database}\"")),
+                    )
                 }
                 Verdict::NoDatabase(_) => {
                     if let Err(error) = server.create_database(&self.options, database).await {
@@ -127,7 +151,10 @@ impl Influxdb {
                 }
                 Verdict::PartlyDropped(why) => {
                     let rejected = answer::dropped(&why, metrics, &parcel.positions);
-                    Delivery::Partial { rejected, error: failed().because(why) }
+                    Delivery::Partial {
+                        rejected,
+                        error: failed().because(why),
+                    }
                 }
                 Verdict::Refused(why) => Delivery::Rejected(failed().because(why)),
                 Verdict::Later(why) => Delivery::Retry(failed().because(why)),
@@ -139,7 +166,10 @@ impl Influxdb {
 #[async_trait]
 impl Output for Influxdb {
     async fn start(&mut self, _: &StartContext) -> Result<(), PluginError> {
-        let servers = self.urls.iter().map(|url| Server::new(url, &self.options, &self.tls));
+        let servers = self
+            .urls
+            .iter()
+            .map(|url| Server::new(url, &self.options, &self.tls));
         self.servers = servers.collect::<Result<_, _>>()?;
         Ok(())
     }
@@ -151,7 +181,10 @@ impl Output for Influxdb {
         for parcel in parcels(metrics, &self.routes, &self.writer) {
             match self.deliver(metrics, &parcel).await {
                 Delivery::Written => {}
-                Delivery::Partial { rejected: more, error } => {
+                Delivery::Partial {
+                    rejected: more,
+                    error,
+                } => {
                     rejected.extend(more);
                     partial = Some(error);
                 }

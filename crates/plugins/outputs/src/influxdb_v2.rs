@@ -119,25 +119,42 @@ impl InfluxdbV2 {
     fn build(cx: &BuildContext) -> Built<Self> {
         let mut reader = OptionReader::new(cx, NOT_YET);
         let tls: TlsClientOptions = reader.take();
-        tls.problems().into_iter().for_each(|error| reader.refuse(error));
+        tls.problems()
+            .into_iter()
+            .for_each(|error| reader.refuse(error));
         let options: InfluxdbV2Options = reader.rest()?;
-        let mut errors: Vec<OptionError> =
-            proxy_problem("http_proxy", &options.http_proxy).into_iter().collect();
-        errors.extend(crate::http_headers::problems("http_headers", &options.http_headers));
+        let mut errors: Vec<OptionError> = proxy_problem("http_proxy", &options.http_proxy)
+            .into_iter()
+            .collect();
+        errors.extend(crate::http_headers::problems(
+            "http_headers",
+            &options.http_headers,
+        ));
         if options.urls.is_empty() {
             errors.push(OptionError::new("urls", "at least one URL is needed"));
         }
         let mut servers = Vec::new();
         for text in &options.urls {
             match write_url(text) {
-                Ok(url) => servers.push(Server { url, pause: Pause::default() }),
+                Ok(url) => servers.push(Server {
+                    url,
+                    pause: Pause::default(),
+                }),
                 Err(error) => errors.push(error),
             }
         }
         let encoding = Encoding::parse(&options.content_encoding)
             .map_err(|message| errors.push(OptionError::new("content_encoding", message)));
-        let (Ok(encoding), true) = (encoding, errors.is_empty()) else { return Err(errors) };
-        Ok(Self { options, tls, encoding, servers, client: None })
+        let (Ok(encoding), true) = (encoding, errors.is_empty()) else {
+            return Err(errors);
+        };
+        Ok(Self {
+            options,
+            tls,
+            encoding,
+            servers,
+            client: None,
+        })
     }
 
     /// Writes a parcel to the first server that takes it.
@@ -146,7 +163,10 @@ impl InfluxdbV2 {
             return Err(PluginError::new("write before the start").into());
         };
         let failed = || PluginError::new("write");
-        let body = self.encoding.encode(parcel.lines.clone()).map_err(|e| failed().because(e))?;
+        let body = self
+            .encoding
+            .encode(parcel.lines.clone())
+            .map_err(|e| failed().because(e))?;
         let start = random_start(self.servers.len());
         let count = self.servers.len();
         let mut last = None;
@@ -158,7 +178,9 @@ impl InfluxdbV2 {
                 done => return done,
             }
         }
-        Err(last.unwrap_or_else(|| PluginError::new("write: there is no server")).into())
+        Err(last
+            .unwrap_or_else(|| PluginError::new("write: there is no server"))
+            .into())
     }
 }
 
@@ -178,7 +200,11 @@ impl Server {
             let why = format!("the server asked to be left alone for another {left:.1?}");
             return Err(failed().because(why).into());
         }
-        let query = [("org", options.organization.as_str()), ("bucket", bucket), ("precision", "ns")];
+        let query = [
+            ("org", options.organization.as_str()),
+            ("bucket", bucket),
+            ("precision", "ns"),
+        ];
         let mut request = client
             .post(self.url.clone())
             .query(&query)
@@ -202,12 +228,12 @@ impl Server {
         let error = failed().because(format!("{status}: {text}"));
         match status {
             // Who we are and what we may do is no fault of the metrics: this can be put right.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(WriteError::Retry(error.with_hint("check the token and what it permits")))
-            }
-            StatusCode::NOT_FOUND => {
-                Err(WriteError::Retry(error.with_hint("check the organization and the bucket")))
-            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(WriteError::Retry(
+                error.with_hint("check the token and what it permits"),
+            )),
+            StatusCode::NOT_FOUND => Err(WriteError::Retry(
+                error.with_hint("check the organization and the bucket"),
+            )),
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE

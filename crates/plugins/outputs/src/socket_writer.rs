@@ -79,7 +79,9 @@ impl SocketWriter {
     fn build(cx: &BuildContext) -> Built<Self> {
         let mut reader = OptionReader::new(cx, &[]);
         let tls: TlsClientOptions = reader.take();
-        tls.problems().into_iter().for_each(|error| reader.refuse(error));
+        tls.problems()
+            .into_iter()
+            .for_each(|error| reader.refuse(error));
         let options: SocketWriterOptions = reader.rest()?;
         let serializer = cx.serializer()?;
         let mut errors = Vec::new();
@@ -87,8 +89,18 @@ impl SocketWriter {
             .map_err(|error| errors.push(OptionError::new("address", error.to_string())));
         let encoding = Encoding::parse(&options.content_encoding)
             .map_err(|message| errors.push(OptionError::new("content_encoding", message)));
-        let (Ok(address), Ok(encoding)) = (address, encoding) else { return Err(errors) };
-        Ok(Self { address, options, tls, encoding, serializer, connector: None, open: None })
+        let (Ok(address), Ok(encoding)) = (address, encoding) else {
+            return Err(errors);
+        };
+        Ok(Self {
+            address,
+            options,
+            tls,
+            encoding,
+            serializer,
+            connector: None,
+            open: None,
+        })
     }
 
     async fn open(&mut self) -> Result<Open, PluginError> {
@@ -134,7 +146,8 @@ impl Output for SocketWriter {
 
     async fn write(&mut self, _: &OutputContext, metrics: &Metrics) -> Result<(), WriteError> {
         let shown = self.address.to_string();
-        let failed = |error: io::Error| PluginError::new(format!("write to {shown}")).because(error);
+        let failed =
+            |error: io::Error| PluginError::new(format!("write to {shown}")).because(error);
         let mut open = self.open().await?;
         match &mut open {
             Open::Stream(stream) => {
@@ -148,7 +161,8 @@ impl Output for SocketWriter {
                 let mut rejected = Vec::new();
                 for (position, metric) in metrics.iter().enumerate() {
                     let mut bytes = Vec::new();
-                    self.serializer.serialize(&mut std::iter::once(metric), &mut bytes);
+                    self.serializer
+                        .serialize(&mut std::iter::once(metric), &mut bytes);
                     if bytes.is_empty() {
                         continue;
                     }

@@ -11,6 +11,8 @@ use muster_tasks::Group;
 async fn every_plugin_complies(group: Group) {
     let server = FakeHttp::start(&group, |_| answer(204, "")).await;
     let silent = Silent::start(&group).await;
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sink = receiver.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (plain, packed) = (path("metrics.out"), path("metrics.gz"));
@@ -36,8 +38,11 @@ async fn every_plugin_complies(group: Group) {
         Case::new("influxdb", "urls = ['http://127.0.0.1:1']").offline(),
         Case::new("influxdb_v2", &format!("urls = ['{}']", server.url())),
         Case::new("influxdb_v2", "urls = ['http://127.0.0.1:1']").offline(),
-        Case::new("socket_writer", &format!("address = 'tcp://{}'", silent.address())),
-        Case::new("socket_writer", "address = 'udp://127.0.0.1:1'"),
+        Case::new(
+            "socket_writer",
+            &format!("address = 'tcp://{}'", silent.address()),
+        ),
+        Case::new("socket_writer", &format!("address = 'udp://{sink}'")),
         Case::new("socket_writer", "address = 'tcp://127.0.0.1:1'").offline(),
     ];
     check_table(PLUGINS, &cases).await.unwrap();

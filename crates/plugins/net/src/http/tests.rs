@@ -16,7 +16,10 @@ async fn ask(
     let options = options.replace("URL", server.url());
     let (lines, failures) = gather(build(&ROW, &options, Http::build).unwrap()).await;
     assert!(group.stop().await.is_clean());
-    let lines = lines.iter().map(|line| line.replace(server.url(), "URL")).collect();
+    let lines = lines
+        .iter()
+        .map(|line| line.replace(server.url(), "URL"))
+        .collect();
     (lines, failures, server.seen())
 }
 
@@ -29,9 +32,15 @@ async fn reads_and_tags(group: Group) {
         _ => answer(200, "b v=3 3\nbad\n"),
     })
     .await;
-    assert_eq!(lines, ["a,url=URL/a v=1 1", "a,url=own v=2 2", "b,url=URL/b v=3 3"]);
+    assert_eq!(
+        lines,
+        ["a,url=URL/a v=1 1", "a,url=own v=2 2", "b,url=URL/b v=3 3"]
+    );
     assert!(failures[0].contains("/b: line 2"), "{failures:?}");
-    assert_eq!((seen[0].method.as_str(), seen[0].body.as_str()), ("POST", "give"));
+    assert_eq!(
+        (seen[0].method.as_str(), seen[0].body.as_str()),
+        ("POST", "give")
+    );
     assert_eq!(seen[0].header("authorization"), "Bearer tok");
     assert_eq!(seen[0].header("x-why"), "because");
 }
@@ -47,7 +56,10 @@ async fn one_server_down_leaves_the_others(group: Group) {
     .await;
     assert_eq!(lines, ["a,url=URL/a v=1 1"]);
     assert_eq!(failures.len(), 2);
-    assert!(failures[0].contains("refused") && !failures[0].contains("secret"), "{failures:?}");
+    assert!(
+        failures[0].contains("refused") && !failures[0].contains("secret"),
+        "{failures:?}"
+    );
     assert!(failures[1].contains("the status is 500"), "{failures:?}");
 }
 
@@ -70,7 +82,12 @@ async fn bodies_are_bounded_also_when_compressed(group: Group) {
     })
     .await;
     assert!(lines.is_empty());
-    assert!(failures.iter().all(|f| f.contains("longer than 65536 bytes")), "{failures:?}");
+    assert!(
+        failures
+            .iter()
+            .all(|f| f.contains("longer than 65536 bytes")),
+        "{failures:?}"
+    );
     assert_eq!(failures.len(), 2);
 }
 
@@ -92,7 +109,13 @@ fn refuses_bad_options() {
     };
     check("", "at least one URL");
     check("urls = ['x']", "is no URL");
-    check("urls = ['http://x']\ncookie_auth_url = 'y'", "not supported yet");
-    check("urls = ['http://x']\nhttp_proxy_url = ':'", "no URL of a proxy");
+    check(
+        "urls = ['http://x']\ncookie_auth_url = 'y'",
+        "not supported yet",
+    );
+    check(
+        "urls = ['http://x']\nhttp_proxy_url = ':'",
+        "no URL of a proxy",
+    );
     check("urls = ['http://x']\nmethod = 'A B'", "no method");
 }

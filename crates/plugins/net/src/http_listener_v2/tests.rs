@@ -36,12 +36,21 @@ async fn takes_bodies(_group: Group) {
     let (running, address) = run(&stage, options).await;
     let url = format!("http://{address}/telegraf");
     let sent = request("POST", &url, |r| r.header("X-Host", "h").body("a v=1 1\n")).await;
-    assert_eq!((sent.status, sent.headers["x-by"].to_str().unwrap()), (204, "muster"));
-    assert_eq!(lines(&running, 1).await, ["a,host=h,http_listener_v2_path=/telegraf v=1 1"]);
+    assert_eq!(
+        (sent.status, sent.headers["x-by"].to_str().unwrap()),
+        (204, "muster")
+    );
+    assert_eq!(
+        lines(&running, 1).await,
+        ["a,host=h,http_listener_v2_path=/telegraf v=1 1"]
+    );
     let packed = Encoding::Gzip.encode(b"b v=1 1".to_vec()).unwrap();
     let gzip = |r: reqwest::RequestBuilder| r.header("Content-Encoding", "gzip").body(packed);
     assert_eq!(request("PUT", &url, gzip).await.status, 204);
-    assert_eq!(lines(&running, 1).await, ["b,http_listener_v2_path=/telegraf v=1 1"]);
+    assert_eq!(
+        lines(&running, 1).await,
+        ["b,http_listener_v2_path=/telegraf v=1 1"]
+    );
     // Good lines are kept, and the sender learns of the bad one.
     let sent = request("POST", &url, |r| r.body("c v=1 1\nbad\nd v=2 2")).await;
     assert_eq!(sent.status, 400);
@@ -61,7 +70,12 @@ async fn refuses_what_it_must(_group: Group) {
     let wrong = |r: reqwest::RequestBuilder| r.basic_auth("ann", Some("no"));
     assert_eq!(request("POST", &url, wrong).await.status, 401);
     assert_eq!(request("GET", &url, auth).await.status, 405);
-    assert_eq!(request("POST", &format!("http://{address}/other"), auth).await.status, 404);
+    assert_eq!(
+        request("POST", &format!("http://{address}/other"), auth)
+            .await
+            .status,
+        404
+    );
     let big = |r| auth(r).body("x".repeat(1025));
     assert_eq!(request("POST", &url, big).await.status, 413);
     let bomb = Encoding::Gzip.encode(vec![b'x'; 100_000]).unwrap();
@@ -72,7 +86,12 @@ async fn refuses_what_it_must(_group: Group) {
     assert_eq!(request("POST", &url, broken).await.status, 400);
     let unknown = |r| auth(r).header("Content-Encoding", "br").body("x");
     assert_eq!(request("POST", &url, unknown).await.status, 415);
-    assert_eq!(request("POST", &url, |r| auth(r).body("a v=1 1")).await.status, 204);
+    assert_eq!(
+        request("POST", &url, |r| auth(r).body("a v=1 1"))
+            .await
+            .status,
+        204
+    );
     lines(&running, 1).await;
     failure(&running, "longer than 1024 bytes").await;
     end(stage, running).await;
@@ -95,8 +114,13 @@ async fn stopping_answers_what_is_at_hand_and_closes_idle_connections(_group: Gr
     let (running, address) = run(&stage, "").await;
     let mut idle = TcpStream::connect(&address).await.unwrap();
     let body = "a v=1 1";
-    let head = format!("POST /telegraf HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
-    idle.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let head = format!(
+        "POST /telegraf HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    idle.write_all(format!("{head}{body}").as_bytes())
+        .await
+        .unwrap();
     lines(&running, 1).await;
     let mut answer = [0; 12];
     idle.read_exact(&mut answer).await.unwrap();
@@ -116,11 +140,17 @@ async fn a_generation_follows_without_a_refused_request(_group: Group) {
     for _ in 0..5 {
         let mut next = listener("path_tag = true");
         next.start(&world.start_context("x")).await.unwrap();
-        assert_eq!(request("POST", &url, |r| r.body("a v=1 1")).await.status, 204);
+        assert_eq!(
+            request("POST", &url, |r| r.body("a v=1 1")).await.status,
+            204
+        );
         run.cancel();
         let _ = run.join().await;
         run = world.run("x", next);
-        assert_eq!(request("POST", &url, |r| r.body("a v=1 1")).await.status, 204);
+        assert_eq!(
+            request("POST", &url, |r| r.body("a v=1 1")).await.status,
+            204
+        );
         world.lines(2).await;
     }
     run.cancel();

@@ -55,7 +55,10 @@ impl Outcome {
         } else {
             Verdict::ConnectionFailed
         };
-        Self { verdict, ..Self::default() }
+        Self {
+            verdict,
+            ..Self::default()
+        }
     }
 
     pub(super) fn write(&self, url: &str, method: &str, body_field: &str, batch: &mut Batch) {
@@ -96,7 +99,10 @@ impl Outcome {
 fn is_timed_out(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(reason) = source {
-        if reason.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {
+        if reason
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
+        {
             return true;
         }
         source = reason.source();

@@ -11,7 +11,9 @@ async fn check(group: &Group, options: &str, want: &str) {
         "/ok" => answer(200, "all is well"),
         "/moved" => {
             let mut answer = answer(302, "");
-            answer.headers_mut().insert("location", http::HeaderValue::from_static("/ok"));
+            answer
+                .headers_mut()
+                .insert("location", http::HeaderValue::from_static("/ok"));
             answer
         }
         _ => answer(503, "busy"),
@@ -20,12 +22,19 @@ async fn check(group: &Group, options: &str, want: &str) {
     let options = options.replace("URL", server.url());
     let (lines, failures) = gather(build(&ROW, &options, HttpResponse::build).unwrap()).await;
     assert!(failures.is_empty(), "{failures:?}");
-    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let [line] = &lines[..] else {
+        panic!("{lines:?}")
+    };
     let line = line.replace(server.url(), "URL");
     let (head, fields) = line.split_once(' ').unwrap();
-    let (time, others): (Vec<&str>, Vec<&str>) =
-        fields.split(',').partition(|field| field.starts_with("response_time="));
-    assert_eq!(time.len(), usize::from(head.contains("status_code")), "{line}");
+    let (time, others): (Vec<&str>, Vec<&str>) = fields
+        .split(',')
+        .partition(|field| field.starts_with("response_time="));
+    assert_eq!(
+        time.len(),
+        usize::from(head.contains("status_code")),
+        "{line}"
+    );
     assert_eq!(format!("{head} {}", others.join(",")), want, "{options}");
     assert!(group.stop().await.is_clean());
 }

@@ -10,8 +10,12 @@ use crate::testing::{build, gather, problems};
 async fn check(options: &str, timed: bool, want: &str) {
     let (lines, failures) = gather(build(&ROW, options, NetResponse::build).unwrap()).await;
     assert!(failures.is_empty(), "{failures:?}");
-    let [line] = &lines[..] else { panic!("{lines:?}") };
-    let parts = line.split([',', ' ']).filter(|part| !part.starts_with("port="));
+    let [line] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    let parts = line
+        .split([',', ' '])
+        .filter(|part| !part.starts_with("port="));
     let (time, others): (Vec<&str>, Vec<&str>) =
         parts.partition(|part| part.starts_with("response_time="));
     assert_eq!(time.len(), usize::from(timed), "{line}");
@@ -61,7 +65,10 @@ async fn asks_over_tcp(group: Group) {
     .await;
     let mut silent = Silent::start(&group).await;
     check(
-        &format!("address = '{}'\nexpect = 'x'\nread_timeout = '50ms'", silent.address()),
+        &format!(
+            "address = '{}'\nexpect = 'x'\nread_timeout = '50ms'",
+            silent.address()
+        ),
         true,
         "net_response protocol=tcp result=read_failed server=127.0.0.1 string_found=false \
          result_type=\"read_failed\" result_code=3i",

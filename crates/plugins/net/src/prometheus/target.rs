@@ -22,7 +22,12 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn parse(text: &str) -> Result<Self, OptionError> {
-        let target = |url, socket| Self { text: text.to_owned(), url, socket, client: None };
+        let target = |url, socket| Self {
+            text: text.to_owned(),
+            url,
+            socket,
+            client: None,
+        };
         let Some(rest) = text.strip_prefix("unix://") else {
             let mut url = parse_url("urls", text)?;
             if matches!(url.path(), "" | "/") {
@@ -32,7 +37,9 @@ impl Target {
         };
         let (socket, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = muster_net::http_server::query_value(query, "path");
-        let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| "/metrics".to_owned());
+        let path = path
+            .filter(|path| !path.is_empty())
+            .unwrap_or_else(|| "/metrics".to_owned());
         let slash = if path.starts_with('/') { "" } else { "/" };
         let url = parse_url("urls", &format!("http://localhost{slash}{path}"))?;
         Ok(target(url, Some(PathBuf::from(socket))))
@@ -56,13 +63,25 @@ mod tests {
         let check = |text: &str, url: &str, socket: Option<&str>| {
             let target = Target::parse(text).unwrap();
             assert_eq!(target.url.as_str(), url, "{text}");
-            assert_eq!(target.socket.as_deref(), socket.map(std::path::Path::new), "{text}");
+            assert_eq!(
+                target.socket.as_deref(),
+                socket.map(std::path::Path::new),
+                "{text}"
+            );
         };
         check("http://h:9100", "http://h:9100/metrics", None);
         check("http://h:9100/", "http://h:9100/metrics", None);
         check("https://h/x?y=1", "https://h/x?y=1", None);
-        check("unix:///run/x.sock", "http://localhost/metrics", Some("/run/x.sock"));
-        check("unix:///run/x.sock?path=/m", "http://localhost/m", Some("/run/x.sock"));
+        check(
+            "unix:///run/x.sock",
+            "http://localhost/metrics",
+            Some("/run/x.sock"),
+        );
+        check(
+            "unix:///run/x.sock?path=/m",
+            "http://localhost/m",
+            Some("/run/x.sock"),
+        );
         assert!(Target::parse("ftp://h").is_err());
     }
 }

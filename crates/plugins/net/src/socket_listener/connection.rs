@@ -74,7 +74,11 @@ impl Connection {
     /// Reads what is there, or waits. Returns 0 at the end of the stream. Giving up the wait loses
     /// nothing.
     pub(super) async fn read(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
-        let buffer = if self.inflater.is_some() { &mut self.packed } else { &mut self.buffer };
+        let buffer = if self.inflater.is_some() {
+            &mut self.packed
+        } else {
+            &mut self.buffer
+        };
         make_room(buffer);
         let read = self.stream.read_buf(buffer);
         match timeout {
@@ -89,7 +93,9 @@ impl Connection {
     /// Unpacks a piece of what was read, if the stream is compressed. Returns whether there is
     /// more to be unpacked.
     pub(super) fn unpack(&mut self) -> io::Result<bool> {
-        let Some(inflater) = &mut self.inflater else { return Ok(false) };
+        let Some(inflater) = &mut self.inflater else {
+            return Ok(false);
+        };
         let piece = &self.packed[self.unpacked..];
         if !piece.is_empty() {
             self.unpacked += inflater.push(piece, &mut self.buffer)?;
@@ -117,7 +123,11 @@ impl Connection {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(held.len());
                 *used += here;
                 let left = left - here as u64;
-                self.skipping = if left == 0 { Skip::No } else { Skip::Bytes(left) };
+                self.skipping = if left == 0 {
+                    Skip::No
+                } else {
+                    Skip::Bytes(left)
+                };
             }
             Skip::ToDelimiter => {
                 let (here, ended) = cutter.skip(held);

@@ -12,7 +12,12 @@ pub(super) enum Cutter {
     /// After so many bytes.
     Fixed(usize),
     /// As each message's header says.
-    Prefixed { offset: usize, bytes: usize, little: bool, header: usize },
+    Prefixed {
+        offset: usize,
+        bytes: usize,
+        little: bool,
+        header: usize,
+    },
 }
 
 /// What lies at the beginning of a buffer.
@@ -37,9 +42,19 @@ impl Cutter {
             }
             Self::Fixed(length) if *length > limit => Next::TooLong(Some(*length as u64)),
             Self::Fixed(length) if buffer.len() < *length => Next::More,
-            Self::Fixed(length) => Next::Message { data: 0..*length, used: *length },
-            Self::Prefixed { offset, bytes, little, header } => {
-                let Some(field) = buffer.get(*offset..offset + bytes) else { return Next::More };
+            Self::Fixed(length) => Next::Message {
+                data: 0..*length,
+                used: *length,
+            },
+            Self::Prefixed {
+                offset,
+                bytes,
+                little,
+                header,
+            } => {
+                let Some(field) = buffer.get(*offset..offset + bytes) else {
+                    return Next::More;
+                };
                 let add = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
                 let length = if *little {
                     field.iter().rev().fold(0, add)
@@ -47,10 +62,16 @@ impl Cutter {
                     field.iter().fold(0, add)
                 };
                 let total = length.saturating_add(*header as u64);
-                match usize::try_from(total).ok().filter(|_| length <= limit as u64) {
+                match usize::try_from(total)
+                    .ok()
+                    .filter(|_| length <= limit as u64)
+                {
                     None => Next::TooLong(Some(total)),
                     Some(total) if buffer.len() < total => Next::More,
-                    Some(total) => Next::Message { data: *header..total, used: total },
+                    Some(total) => Next::Message {
+                        data: *header..total,
+                        used: total,
+                    },
                 }
             }
         }
@@ -79,7 +100,10 @@ impl Cutter {
 fn delimited(found: Option<usize>, width: usize, held: usize, limit: usize) -> Next {
     match found {
         Some(at) if at > limit => Next::TooLong(Some((at + width) as u64)),
-        Some(at) => Next::Message { data: 0..at, used: at + width },
+        Some(at) => Next::Message {
+            data: 0..at,
+            used: at + width,
+        },
         None if held > limit => Next::TooLong(None),
         None => Next::More,
     }
@@ -105,14 +129,29 @@ mod tests {
         check(&Cutter::Fixed(3), b"abcd", message(0..3, 3));
         check(&Cutter::Fixed(3), b"ab", Next::More);
         check(&Cutter::Fixed(9), b"ab", Next::TooLong(Some(9)));
-        let big = Cutter::Prefixed { offset: 1, bytes: 2, little: false, header: 4 };
+        let big = Cutter::Prefixed {
+            offset: 1,
+            bytes: 2,
+            little: false,
+            header: 4,
+        };
         check(&big, b"x\x00\x02_hello", message(4..6, 6));
         check(&big, b"x\x00", Next::More);
         check(&big, b"x\x00\x05_hi", Next::More);
         check(&big, b"x\x01\x00_hi", Next::TooLong(Some(260)));
-        let little = Cutter::Prefixed { offset: 0, bytes: 2, little: true, header: 2 };
+        let little = Cutter::Prefixed {
+            offset: 0,
+            bytes: 2,
+            little: true,
+            header: 2,
+        };
         check(&little, b"\x02\x00hello", message(2..4, 4));
-        let huge = Cutter::Prefixed { offset: 0, bytes: 8, little: true, header: 8 };
+        let huge = Cutter::Prefixed {
+            offset: 0,
+            bytes: 8,
+            little: true,
+            header: 8,
+        };
         check(&huge, &[0xff; 8], Next::TooLong(Some(u64::MAX)));
     }
 

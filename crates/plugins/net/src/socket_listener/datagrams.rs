@@ -58,7 +58,10 @@ fn take(cx: &ServiceContext, settings: &Settings, datagram: &[u8], batch: &mut B
         report(cx, "a datagram", settings.parser.parse(datagram, batch));
         return;
     }
-    match settings.encoding.decode(datagram.to_vec(), settings.max_decompressed) {
+    match settings
+        .encoding
+        .decode(datagram.to_vec(), settings.max_decompressed)
+    {
         Ok(plain) => report(cx, "a datagram", settings.parser.parse(&plain, batch)),
         Err(error) => cx.report(PluginError::new("decompress a datagram").because(error)),
     }

@@ -100,7 +100,13 @@ impl SocketListenerOptions {
     }
 
     pub(super) fn cutter(&self) -> Result<Cutter, OptionError> {
-        let strategies = ["newline", "null", "delimiter", "fixed length", "variable length"];
+        let strategies = [
+            "newline",
+            "null",
+            "delimiter",
+            "fixed length",
+            "variable length",
+        ];
         match self.splitting_strategy.as_str() {
             "" | "newline" => Ok(Cutter::Lines),
             "null" => Ok(Cutter::Delimiter(vec![0])),
@@ -112,8 +118,10 @@ impl SocketListenerOptions {
             "fixed length" => Ok(Cutter::Fixed(self.splitting_length)),
             "variable length" => self.splitting_length_field.cutter(),
             other => {
-                let error =
-                    OptionError::new("splitting_strategy", format!("unknown strategy \"{other}\""));
+                let error = OptionError::new(
+                    "splitting_strategy",
+                    format!("unknown strategy \"{other}\""),
+                );
                 Err(match muster_options::suggest(other, strategies) {
                     Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
                     None => error.with_hint(format!("possible are {}", strategies.join(", "))),
@@ -128,19 +136,28 @@ impl SocketListenerOptions {
             OptionError::new("splitting_delimiter", message)
         };
         let text = self.splitting_delimiter.to_ascii_lowercase();
-        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix('x')).unwrap_or(&text);
+        let digits = text
+            .strip_prefix("0x")
+            .or_else(|| text.strip_prefix('x'))
+            .unwrap_or(&text);
         if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.is_ascii() {
             return Err(wrong());
         }
         let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2).unwrap_or(""), 16);
-        (0..digits.len()).step_by(2).map(|at| byte(at).map_err(|_| wrong())).collect()
+        (0..digits.len())
+            .step_by(2)
+            .map(|at| byte(at).map_err(|_| wrong()))
+            .collect()
     }
 }
 
 impl LengthField {
     fn cutter(&self) -> Result<Cutter, OptionError> {
         let wrong = |name: &str, message: &str| {
-            Err(OptionError::new(format!("splitting_length_field.{name}"), message))
+            Err(OptionError::new(
+                format!("splitting_length_field.{name}"),
+                message,
+            ))
         };
         let little = match self.endianness.as_str() {
             "" | "be" => false,
@@ -150,13 +167,29 @@ impl LengthField {
         if !(1..=8).contains(&self.bytes) {
             return wrong("bytes", "the length must have 1 to 8 bytes");
         }
-        let Some(end) = self.offset.checked_add(self.bytes).filter(|end| *end <= 1 << 16) else {
+        let Some(end) = self
+            .offset
+            .checked_add(self.bytes)
+            .filter(|end| *end <= 1 << 16)
+        else {
             return wrong("offset", "the header is longer than 64 KiB");
         };
-        let header = if self.header_length == 0 { end } else { self.header_length };
+        let header = if self.header_length == 0 {
+            end
+        } else {
+            self.header_length
+        };
         if header < end || header > 1 << 16 {
-            return wrong("header_length", "the header ends before the length does, or is too long");
+            return wrong(
+                "header_length",
+                "the header ends before the length does, or is too long",
+            );
         }
-        Ok(Cutter::Prefixed { offset: self.offset, bytes: self.bytes, little, header })
+        Ok(Cutter::Prefixed {
+            offset: self.offset,
+            bytes: self.bytes,
+            little,
+            header,
+        })
     }
 }

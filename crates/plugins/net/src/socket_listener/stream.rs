@@ -249,7 +249,11 @@ impl Pump {
         batch: &mut Batch,
     ) -> (usize, Option<Skip>) {
         let parser = &self.settings.parser;
-        let whole = if at_end { held.len() } else { parser.complete_len(held) };
+        let whole = if at_end {
+            held.len()
+        } else {
+            parser.complete_len(held)
+        };
         if whole == 0 {
             return (0, (held.len() > MAX_MESSAGE).then_some(Skip::ToDelimiter));
         }

@@ -44,8 +44,13 @@ async fn good_lines_around_a_bad_one_are_kept(_group: Group) {
     let stage = Stage::new(Kind::Input);
     let (running, address) = run(&stage, TCP).await;
     let mut peer = TcpStream::connect(address).await.unwrap();
-    peer.write_all(b"a v=1 1\nthis is bad\nb v=\"two\nlines\" 2\nc v=3").await.unwrap();
-    assert_eq!(lines(&running, 2).await, ["a v=1 1", "b v=\"two", "lines\" 2"]);
+    peer.write_all(b"a v=1 1\nthis is bad\nb v=\"two\nlines\" 2\nc v=3")
+        .await
+        .unwrap();
+    assert_eq!(
+        lines(&running, 2).await,
+        ["a v=1 1", "b v=\"two", "lines\" 2"]
+    );
     let failed = failure(&running, "line 2").await;
     assert!(failed.starts_with("parse data from 127.0.0.1:"), "{failed}");
     // The last line needs no newline.
@@ -95,13 +100,21 @@ async fn messages_are_cut_as_told(_group: Group) {
             peer.write_all(&[*byte]).await.unwrap();
         }
         drop(peer);
-        assert_eq!(lines(&running, 2).await, ["a v=1 1", "b v=2 2"], "{options}");
+        assert_eq!(
+            lines(&running, 2).await,
+            ["a v=1 1", "b v=2 2"],
+            "{options}"
+        );
         end(stage, running).await;
     };
     check("splitting_strategy = 'null'", b"a v=1 1\0b v=2 2\0").await;
     let windows = "splitting_strategy = 'delimiter'\nsplitting_delimiter = '0x0d0A'";
     check(windows, b"a v=1 1\r\nb v=2 2\r\n").await;
-    check("splitting_strategy = 'fixed length'\nsplitting_length = 7", b"a v=1 1b v=2 2").await;
+    check(
+        "splitting_strategy = 'fixed length'\nsplitting_length = 7",
+        b"a v=1 1b v=2 2",
+    )
+    .await;
     let field = "splitting_strategy = 'variable length'\n\
                  splitting_length_field = { offset = 1, bytes = 2, header_length = 4 }";
     check(field, b"x\0\x07_a v=1 1x\0\x07_b v=2 2").await;
@@ -113,13 +126,17 @@ async fn compressed_streams_and_bombs(_group: Group) {
     let options = format!("{TCP}content_encoding = 'gzip'");
     let (running, address) = run(&stage, &options).await;
     let mut peer = TcpStream::connect(&address).await.unwrap();
-    let good = Encoding::Gzip.encode(b"a v=1 1\nb v=2 2\n".to_vec()).unwrap();
+    let good = Encoding::Gzip
+        .encode(b"a v=1 1\nb v=2 2\n".to_vec())
+        .unwrap();
     peer.write_all(&good).await.unwrap();
     assert_eq!(lines(&running, 2).await, ["a v=1 1", "b v=2 2"]);
     let bomb = Encoding::Gzip.encode(vec![b'x'; 32 << 20]).unwrap();
     peer.write_all(&bomb).await.unwrap();
     failure(&running, "longer than").await;
-    peer.write_all(&Encoding::Gzip.encode(b"\nc v=3 3\n".to_vec()).unwrap()).await.unwrap();
+    peer.write_all(&Encoding::Gzip.encode(b"\nc v=3 3\n".to_vec()).unwrap())
+        .await
+        .unwrap();
     assert_eq!(lines(&running, 1).await, ["c v=3 3"]);
     let mut liar = TcpStream::connect(&address).await.unwrap();
     liar.write_all(b"this is not compressed").await.unwrap();
@@ -174,7 +191,10 @@ async fn unix_sockets_have_a_mode_and_leave_no_file(_group: Group) {
     let dir = tempfile::tempdir().unwrap();
     for kind in ["unix", "unixgram"] {
         let path = dir.path().join(kind);
-        let options = format!("service_address = '{kind}://{}'\nsocket_mode = '640'", path.display());
+        let options = format!(
+            "service_address = '{kind}://{}'\nsocket_mode = '640'",
+            path.display()
+        );
         let stage = Stage::new(Kind::Input);
         // A socket that an agent left behind is in nobody's way.
         drop(std::os::unix::net::UnixDatagram::bind(&path).unwrap());
@@ -183,7 +203,10 @@ async fn unix_sockets_have_a_mode_and_leave_no_file(_group: Group) {
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         }
         let (running, _) = run(&stage, &options).await;
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
         if kind == "unix" {
             let mut peer = tokio::net::UnixStream::connect(&path).await.unwrap();
             peer.write_all(b"a v=1 1\n").await.unwrap();
@@ -205,18 +228,33 @@ async fn a_port_in_use_is_refused_with_its_holder(_group: Group) {
     let port = first.local_address().rsplit_once(':').unwrap().1.to_owned();
     // The first holds a port that the system chose, so it is known by another name than its own.
     let taken = format!("service_address = 'tcp://127.0.0.1:{port}'");
-    let error = listener(&taken).start(&world.start_context("y")).await.unwrap_err();
+    let error = listener(&taken)
+        .start(&world.start_context("y"))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
     drop(first);
     let mut first = listener(&taken);
     first.start(&world.start_context("x")).await.unwrap();
-    let error = listener(&taken).start(&world.start_context("y")).await.unwrap_err();
-    assert!(error.to_string().contains("already used by inputs/x"), "{error}");
+    let error = listener(&taken)
+        .start(&world.start_context("y"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("already used by inputs/x"),
+        "{error}"
+    );
     drop(first);
     let mut first = listener(&format!("service_address = 'tcp4://:{port}'"));
     first.start(&world.start_context("x")).await.unwrap();
-    let error = listener(&taken).start(&world.start_context("y")).await.unwrap_err();
-    assert!(error.to_string().contains("already used by inputs/x"), "{error}");
+    let error = listener(&taken)
+        .start(&world.start_context("y"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("already used by inputs/x"),
+        "{error}"
+    );
     drop(first);
     world.end().await;
 }
@@ -231,7 +269,10 @@ async fn a_generation_hands_over_its_connections(_group: Group) {
     let mut early = TcpStream::connect(&address).await.unwrap();
     for generation in 0..5 {
         // In the midst of a line.
-        early.write_all(format!("early v={generation}i 1\nhalf ").as_bytes()).await.unwrap();
+        early
+            .write_all(format!("early v={generation}i 1\nhalf ").as_bytes())
+            .await
+            .unwrap();
         assert_eq!(world.lines(1).await, [format!("early v={generation}i 1")]);
         let mut next = listener(&format!("{TCP}read_timeout = '10s'"));
         next.start(&world.start_context("x")).await.unwrap();
@@ -267,14 +308,18 @@ async fn a_generation_hands_over_datagrams(_group: Group) {
         let mut next = listener(options);
         next.start(&world.start_context("x")).await.unwrap();
         for _ in 0..10 {
-            peer.send_to(format!("m v={sent}i 1").as_bytes(), &address).await.unwrap();
+            peer.send_to(format!("m v={sent}i 1").as_bytes(), &address)
+                .await
+                .unwrap();
             sent += 1;
         }
         run.cancel();
         // It may have been cancelled before its first step.
         let _ = run.join().await;
         for _ in 0..10 {
-            peer.send_to(format!("m v={sent}i 1").as_bytes(), &address).await.unwrap();
+            peer.send_to(format!("m v={sent}i 1").as_bytes(), &address)
+                .await
+                .unwrap();
             sent += 1;
         }
         run = world.run("x", next);
@@ -294,10 +339,28 @@ fn refuses_bad_options() {
     };
     check("", "address to listen on is missing");
     check("service_address = 'tcp:8094'", "is no address");
-    check("service_address = 'tcp://:1'\nsocket_mode = '999'", "permission bits");
-    check("service_address = 'tcp://:1'\nsplitting_strategy = 'lines'", "unknown strategy");
-    check("service_address = 'tcp://:1'\nsplitting_strategy = 'delimiter'", "hexadecimal");
-    check("service_address = 'udp://:1'\ntls_cert = 'x'\ntls_key = 'y'", "over tcp:// only");
-    check("service_address = 'tcp://:1'\ntls_allowed_cacerts = ['x']", "need TLS");
-    check("service_address = 'tcp://:1'\nmax_conections = 1", "unknown option");
+    check(
+        "service_address = 'tcp://:1'\nsocket_mode = '999'",
+        "permission bits",
+    );
+    check(
+        "service_address = 'tcp://:1'\nsplitting_strategy = 'lines'",
+        "unknown strategy",
+    );
+    check(
+        "service_address = 'tcp://:1'\nsplitting_strategy = 'delimiter'",
+        "hexadecimal",
+    );
+    check(
+        "service_address = 'udp://:1'\ntls_cert = 'x'\ntls_key = 'y'",
+        "over tcp:// only",
+    );
+    check(
+        "service_address = 'tcp://:1'\ntls_allowed_cacerts = ['x']",
+        "need TLS",
+    );
+    check(
+        "service_address = 'tcp://:1'\nmax_conections = 1",
+        "unknown option",
+    );
 }

@@ -8,14 +8,22 @@ use super::ROW;
 
 fn metrics() -> Metrics {
     let mut batch = Batch::new();
-    batch.metric("m").field("v", 1).at(Timestamp::from_seconds(1));
-    batch.metric("bad").field("v", 2).at(Timestamp::from_seconds(2));
+    batch
+        .metric("m")
+        .field("v", 1)
+        .at(Timestamp::from_seconds(1));
+    batch
+        .metric("bad")
+        .field("v", 2)
+        .at(Timestamp::from_seconds(2));
     batch.into()
 }
 
 async fn output(stage: &Stage, url: &str, more: &str) -> Box<dyn Output> {
     let options = toml::from_str(&format!("url = '{url}'\n{more}")).unwrap();
-    let Plugin::Output(mut output) = Stage::build(&ROW, &options).unwrap() else { panic!() };
+    let Plugin::Output(mut output) = Stage::build(&ROW, &options).unwrap() else {
+        panic!()
+    };
     output.start(&stage.start_context()).await.unwrap();
     output
 }
@@ -42,8 +50,16 @@ async fn sends_as_told(group: Group) {
     let (result, seen) = write(&group, more).await;
     let error = result.unwrap_err();
     assert!(matches!(error, WriteError::Retry(_)));
-    assert!(error.to_string().contains("409 Conflict: I do not like that"), "{error}");
-    assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("PUT", "/in"));
+    assert!(
+        error
+            .to_string()
+            .contains("409 Conflict: I do not like that"),
+        "{error}"
+    );
+    assert_eq!(
+        (seen[0].method.as_str(), seen[0].path.as_str()),
+        ("PUT", "/in")
+    );
     assert_eq!(seen[0].body, "m v=1i 1000000000\nbad v=2i 2000000000\n");
     assert_eq!(seen[0].header("content-encoding"), "gzip");
     assert_eq!(seen[0].header("content-type"), "x/y");

@@ -36,13 +36,19 @@ struct Outcome {
 fn message(status: StatusCode, body: &[u8]) -> String {
     let parsed: Body = serde_json::from_slice(body).unwrap_or_default();
     let stated = parsed.results.into_iter().map(|result| result.error);
-    let stated = std::iter::once(parsed.error).chain(stated).find(|error| !error.is_empty());
+    let stated = std::iter::once(parsed.error)
+        .chain(stated)
+        .find(|error| !error.is_empty());
     match stated {
         Some(error) => error,
         None => {
             let text = String::from_utf8_lossy(&body[..body.len().min(300)]);
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            if text.is_empty() { status.to_string() } else { format!("{status}: {text}") }
+            if text.is_empty() {
+                status.to_string()
+            } else {
+                format!("{status}: {text}")
+            }
         }
     }
 }
@@ -66,9 +72,9 @@ pub(super) fn judge(status: StatusCode, body: &[u8]) -> Verdict {
         return Verdict::PartlyDropped(message);
     }
     match status.as_u16() {
-        // Who we are or what we may do is no fault of the points: this can be put right.
-        401 | 403 | 407 | 408 | 425 | 429 => Verdict::Later(message),
-        404 if !says("retention policy not found") => Verdict::Later(message),
+        // Who we are, what we may do and what is missing there is no fault of the points: it can
+        // be put right.
+        401 | 403 | 404 | 407 | 408 | 425 | 429 => Verdict::Later(message),
         400..500 => Verdict::Refused(message),
         _ => Verdict::Later(message),
     }
@@ -84,12 +90,17 @@ pub(super) fn query_error(status: StatusCode, body: &[u8]) -> Option<String> {
 /// Which of the written positions the server has dropped, as far as its message tells: the points
 /// with the field in conflict, or the oldest ones. Empty if that cannot be told exactly.
 pub(super) fn dropped(message: &str, metrics: &Metrics, positions: &[usize]) -> Vec<usize> {
-    let Some(count) = number_after(message, "dropped=") else { return Vec::new() };
+    let Some(count) = number_after(message, "dropped=") else {
+        return Vec::new();
+    };
     if count == positions.len() {
         return positions.to_vec();
     }
     let mut written = positions.iter().copied().peekable();
-    let sent = metrics.iter().enumerate().filter(|(at, _)| written.next_if_eq(at).is_some());
+    let sent = metrics
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| written.next_if_eq(at).is_some());
     let mut found: Vec<usize> = if let Some(conflict) = Conflict::read(message) {
         let clashes = sent.filter(|(_, metric)| {
             let value = || metric.field(&conflict.field);
@@ -144,7 +155,10 @@ fn type_name(value: Value<'_>) -> &'static str {
 
 fn number_after(text: &str, label: &str) -> Option<usize> {
     let rest = text.rsplit_once(label)?.1;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    rest.split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -156,16 +170,40 @@ mod tests {
     fn judges_answers() {
         let check = |status: u16, body: &str, want: &str| {
             let verdict = judge(StatusCode::from_u16(status).unwrap(), body.as_bytes());
-            assert_eq!(format!("{verdict:?}").split('(').next(), Some(want), "{status} {body}");
+            assert_eq!(
+                format!("{verdict:?}").split('(').next(),
+                Some(want),
+                "{status} {body}"
+            );
         };
         check(204, "", "Written");
-        check(404, r#"{"error":"database not found: \"x\""}"#, "NoDatabase");
-        check(404, r#"{"error":"retention policy not found: \"x\""}"#, "Refused");
+        check(
+            404,
+            r#"{"error":"database not found: \"x\""}"#,
+            "NoDatabase",
+        );
+        check(
+            404,
+            r#"{"error":"retention policy not found: \"x\""}"#,
+            "Later",
+        );
         check(404, "404 page not found", "Later");
         check(400, r#"{"error":"unable to parse 'x': bad"}"#, "Refused");
-        check(400, r#"{"error":"partial write: field type conflict: x dropped=1"}"#, "PartlyDropped");
-        check(400, r#"{"error":"partial write: points beyond retention policy dropped=2"}"#, "PartlyDropped");
-        check(500, r#"{"error":"write failed: hinted handoff queue not empty"}"#, "Written");
+        check(
+            400,
+            r#"{"error":"partial write: field type conflict: x dropped=1"}"#,
+            "PartlyDropped",
+        );
+        check(
+            400,
+            r#"{"error":"partial write: points beyond retention policy dropped=2"}"#,
+            "PartlyDropped",
+        );
+        check(
+            500,
+            r#"{"error":"write failed: hinted handoff queue not empty"}"#,
+            "Written",
+        );
         check(413, "Request Entity Too Large", "Refused");
         check(401, r#"{"error":"authorization failed"}"#, "Later");
         check(429, "", "Later");
@@ -187,9 +225,18 @@ mod tests {
                         \"m\" is type float, already exists as type integer dropped=1";
         check(conflict, &[0]);
         check(&conflict.replace("=1", "=2"), &[]);
-        check("partial write: points beyond retention policy dropped=2", &[1, 2]);
-        check("partial write: points beyond retention policy dropped=3", &[0, 1, 2]);
-        check("partial write: max-values-per-tag limit exceeded dropped=1", &[]);
+        check(
+            "partial write: points beyond retention policy dropped=2",
+            &[1, 2],
+        );
+        check(
+            "partial write: points beyond retention policy dropped=3",
+            &[0, 1, 2],
+        );
+        check(
+            "partial write: max-values-per-tag limit exceeded dropped=1",
+            &[],
+        );
         check("partial write: something", &[]);
     }
 

@@ -89,7 +89,10 @@ impl InfluxdbOptions {
             errors.push(error.with_hint("possible are any, one, quorum and all"));
         }
         errors.extend(proxy_problem("http_proxy", &self.http_proxy));
-        errors.extend(crate::http_headers::problems("http_headers", &self.http_headers));
+        errors.extend(crate::http_headers::problems(
+            "http_headers",
+            &self.http_headers,
+        ));
         errors
     }
 }

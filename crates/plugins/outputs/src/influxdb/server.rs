@@ -34,12 +34,12 @@ impl ServerUrl {
                 Ok(_) => Err(wrong(format!("\"{text}\" names no host"))),
                 Err(error) => Err(wrong(format!("\"{text}\" is no URL: {error}"))),
             },
-            Some("unix") => {
-                Address::parse(text).map(Self::Unix).map_err(|error| wrong(error.to_string()))
-            }
-            Some("udp" | "udp4" | "udp6") => {
-                Address::parse(text).map(Self::Udp).map_err(|error| wrong(error.to_string()))
-            }
+            Some("unix") => Address::parse(text)
+                .map(Self::Unix)
+                .map_err(|error| wrong(error.to_string())),
+            Some("udp" | "udp4" | "udp6") => Address::parse(text)
+                .map(Self::Udp)
+                .map_err(|error| wrong(error.to_string())),
             _ => {
                 let error = wrong(format!("\"{text}\" is no URL of an InfluxDB server"));
                 Err(error.with_hint("write for example \"http://127.0.0.1:8086\""))
@@ -79,20 +79,32 @@ impl Server {
                 let mut shown = url.clone();
                 // What cannot be taken out of the URL was not in it.
                 let _ = shown.set_password(None);
-                let way = Way::Http { client: builder.build(tls)?, base: url.clone() };
-                Ok(Self { shown: shown.to_string(), way })
+                let way = Way::Http {
+                    client: builder.build(tls)?,
+                    base: url.clone(),
+                };
+                Ok(Self {
+                    shown: shown.to_string(),
+                    way,
+                })
             }
             ServerUrl::Unix(address) => {
                 let path = address.path().unwrap_or_else(|| std::path::Path::new(""));
                 let client = builder.unix_socket(path).build(tls)?;
                 let base = Url::parse("http://localhost/")
                     .map_err(|error| PluginError::new("set up the URL").because(error))?;
-                Ok(Self { shown: address.to_string(), way: Way::Http { client, base } })
+                Ok(Self {
+                    shown: address.to_string(),
+                    way: Way::Http { client, base },
+                })
             }
             ServerUrl::Udp(address) => {
                 let connector =
                     Connector::new(address.clone(), &TlsClientOptions::default(), None)?;
-                Ok(Self { shown: address.to_string(), way: Way::Udp(connector) })
+                Ok(Self {
+                    shown: address.to_string(),
+                    way: Way::Udp(connector),
+                })
             }
         }
     }
@@ -109,7 +121,9 @@ impl Server {
         let (client, base) = match &self.way {
             Way::Http { client, base } => (client, base),
             Way::Udp(connector) => {
-                return self.send(connector, lines, options.udp_payload.as_usize()).await;
+                return self
+                    .send(connector, lines, options.udp_payload.as_usize())
+                    .await;
             }
         };
         let mut query = vec![("db", database)];
@@ -120,7 +134,9 @@ impl Server {
             query.push(("consistency", &options.write_consistency));
         }
         let failed = || PluginError::new(format!("write to {self}"));
-        let body = encoding.encode(lines.to_vec()).map_err(|error| failed().because(error))?;
+        let body = encoding
+            .encode(lines.to_vec())
+            .map_err(|error| failed().because(error))?;
         let mut request = client
             .post(endpoint(base, "write"))
             .query(&query)
@@ -142,7 +158,9 @@ impl Server {
         options: &InfluxdbOptions,
         database: &str,
     ) -> Result<(), PluginError> {
-        let Way::Http { client, base } = &self.way else { return Ok(()) };
+        let Way::Http { client, base } = &self.way else {
+            return Ok(());
+        };
         let failed = || PluginError::new(format!("create database \"{database}\" at {self}"));
         let quoted = database.replace('\\', "\\\\").replace('"', "\\\"");
         let query = format!("CREATE DATABASE \"{quoted}\"");
@@ -150,7 +168,9 @@ impl Server {
         let response = self.prepare(request, options).send().await;
         let response = response.map_err(|error| failed().because(describe_error(&error)))?;
         let status = response.status();
-        let body = read_response(response, MAX_ANSWER).await.unwrap_or_default();
+        let body = read_response(response, MAX_ANSWER)
+            .await
+            .unwrap_or_default();
         match answer::query_error(status, &body) {
             None => Ok(()),
             Some(why) => {

@@ -11,14 +11,20 @@ use super::ROW;
 fn metrics(count: i64) -> Metrics {
     let mut batch = Batch::new();
     for n in 0..count {
-        batch.metric("m").tag("db", "other").field("v", n).at(Timestamp::from_seconds(n));
+        batch
+            .metric("m")
+            .tag("db", "other")
+            .field("v", n)
+            .at(Timestamp::from_seconds(n));
     }
     batch.into()
 }
 
 async fn output(stage: &Stage, url: &str, more: &str) -> Box<dyn Output> {
     let options = toml::from_str(&format!("urls = ['{url}']\n{more}")).unwrap();
-    let Plugin::Output(mut output) = Stage::build(&ROW, &options).unwrap() else { panic!() };
+    let Plugin::Output(mut output) = Stage::build(&ROW, &options).unwrap() else {
+        panic!()
+    };
     output.start(&stage.start_context()).await.unwrap();
     output
 }
@@ -53,8 +59,13 @@ async fn writes_lines_as_the_server_wants_them(group: Group) {
                 username = 'ann'\npassword = 'pw'\nhttp_headers = { X-Why = 'because' }";
     let (result, seen) = write(group, more, &[(204, "")]).await;
     result.unwrap();
-    let [seen] = &seen[..] else { panic!("{seen:?}") };
-    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/write"));
+    let [seen] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        (seen.method.as_str(), seen.path.as_str()),
+        ("POST", "/write")
+    );
     assert_eq!(seen.query, "db=d&rp=r&consistency=any");
     assert_eq!(seen.header("content-encoding"), "gzip");
     assert_eq!(seen.header("authorization"), "Basic YW5uOnB3");
@@ -75,7 +86,10 @@ async fn creates_a_database_that_is_missing(group: Group) {
     let asked: Vec<&str> = seen.iter().map(|s| s.path.as_str()).collect();
     assert_eq!(asked, ["/write", "/query", "/write"]);
     assert_eq!(seen[1].body, "q=CREATE+DATABASE+%22other%22");
-    assert_eq!(seen[2].body, "m v=0i 0\nm v=1i 1000000000\nm v=2i 2000000000\n");
+    assert_eq!(
+        seen[2].body,
+        "m v=0i 0\nm v=1i 1000000000\nm v=2i 2000000000\n"
+    );
     assert_eq!(seen[2].query, "db=other");
 }
 
@@ -87,20 +101,37 @@ async fn tells_how_a_write_failed(group: Group) {
             Ok(()) => "ok".to_owned(),
             Err(WriteError::Retry(error)) => format!("retry: {error}"),
             Err(WriteError::Rejected(error)) => format!("rejected: {error}"),
-            Err(WriteError::Partial { rejected, error }) => format!("partial {rejected:?}: {error}"),
+            Err(WriteError::Partial { rejected, error }) => {
+                format!("partial {rejected:?}: {error}")
+            }
         };
         assert!(got.starts_with(want), "{got}");
         assert!(!got.contains("secret"), "{got}");
     };
-    check("password = 'secret'", &[(500, "busy")], "retry: write to database \"telegraf\" at http").await;
+    check(
+        "password = 'secret'",
+        &[(500, "busy")],
+        "retry: write to database \"telegraf\" at http",
+    )
+    .await;
     check("", &[(413, "")], "rejected").await;
-    check("", &[(400, r#"{"error":"unable to parse 'x'"}"#)], "rejected").await;
+    check(
+        "",
+        &[(400, r#"{"error":"unable to parse 'x'"}"#)],
+        "rejected",
+    )
+    .await;
     let beyond = r#"{"error":"partial write: points beyond retention policy dropped=1"}"#;
     check("", &[(400, beyond)], "partial [0]").await;
     let missing = (404, r#"{"error":"database not found: \"telegraf\""}"#);
     check("skip_database_creation = true", &[missing], "retry").await;
     let denied = (403, r#"{"error":"user is not authorized"}"#);
-    check("", &[missing, denied], "retry: create database \"telegraf\"").await;
+    check(
+        "",
+        &[missing, denied],
+        "retry: create database \"telegraf\"",
+    )
+    .await;
 }
 
 #[muster_tasks::test]
@@ -161,7 +192,11 @@ async fn sends_packets_over_udp(group: Group) {
         let length = receiver.recv(&mut buffer).await.unwrap();
         packets.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
     }
-    let want = ["m,db=other v=0i 0\n", "m,db=other v=1i 1000000000\n", "m,db=other v=2i 2000000000\n"];
+    let want = [
+        "m,db=other v=0i 0\n",
+        "m,db=other v=1i 1000000000\n",
+        "m,db=other v=2i 2000000000\n",
+    ];
     assert_eq!(packets, want);
     drop(output);
     assert!(stage.end().await.is_clean());
@@ -171,7 +206,9 @@ async fn sends_packets_over_udp(group: Group) {
 #[test]
 fn refuses_bad_options() {
     let check = |options: &str, want: &str| {
-        let errors = Stage::build(&ROW, &toml::from_str(options).unwrap()).err().unwrap();
+        let errors = Stage::build(&ROW, &toml::from_str(options).unwrap())
+            .err()
+            .unwrap();
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert!(all.iter().any(|e| e.contains(want)), "{options}: {all:?}");
     };

@@ -11,14 +11,19 @@ const LINES: &str = "m v=1i 1000000000\nm v=2i 2000000000\n";
 fn metrics() -> Metrics {
     let mut batch = Batch::new();
     for n in 1..3 {
-        batch.metric("m").field("v", n).at(Timestamp::from_seconds(n));
+        batch
+            .metric("m")
+            .field("v", n)
+            .at(Timestamp::from_seconds(n));
     }
     batch.into()
 }
 
 async fn output(stage: &Stage, address: &str, more: &str) -> Box<dyn Output> {
     let options = toml::from_str(&format!("address = '{address}'\n{more}")).unwrap();
-    let Plugin::Output(mut output) = Stage::build(&ROW, &options).unwrap() else { panic!() };
+    let Plugin::Output(mut output) = Stage::build(&ROW, &options).unwrap() else {
+        panic!()
+    };
     output.start(&stage.start_context()).await.unwrap();
     output
 }
@@ -41,7 +46,10 @@ async fn writes_a_stream_and_connects_again(_group: Group) {
     drop(listener);
     let mut failed = false;
     while !failed {
-        failed = matches!(stage.write(&mut *output, &metrics()).await, Err(WriteError::Retry(_)));
+        failed = matches!(
+            stage.write(&mut *output, &metrics()).await,
+            Err(WriteError::Retry(_))
+        );
     }
     stage.close(&mut *output).await.unwrap();
     drop(output);
