@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_config::AggregatorSettings;
 use muster_metric::{Batch, Timestamp};
-use muster_plugin::{Aggregator, ComponentId};
+use muster_plugin::Aggregator;
 use muster_tasks::catch_panic_sync;
 use parking_lot::Mutex;
 
@@ -16,8 +16,6 @@ use crate::window::Window;
 /// An aggregator with its window.
 #[derive(Debug)]
 pub(crate) struct Aggregation {
-    /// The component.
-    pub id: ComponentId,
     settings: AggregatorSettings,
     open: Mutex<Open>,
     broken: AtomicBool,
@@ -32,14 +30,15 @@ struct Open {
 
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open").field("window", &self.window).finish_non_exhaustive()
+        f.debug_struct("Open")
+            .field("window", &self.window)
+            .finish_non_exhaustive()
     }
 }
 
 impl Aggregation {
     /// Opens the first window at `now`.
     pub(crate) fn new(
-        id: ComponentId,
         settings: AggregatorSettings,
         plugin: Box<dyn Aggregator>,
         stats: Arc<Stats>,
@@ -53,7 +52,12 @@ impl Aggregation {
             settings.round_interval,
         );
         let open = Mutex::new(Open { window, plugin });
-        Self { id, settings, open, broken: AtomicBool::new(false), stats }
+        Self {
+            settings,
+            open,
+            broken: AtomicBool::new(false),
+            stats,
+        }
     }
 
     /// Takes the metrics of a batch that belong to the window. Rows whose originals are to go no
@@ -86,7 +90,9 @@ impl Aggregation {
                 }
                 copy.clear();
                 copy.push(metric);
-                let kept = copy.get_mut(0).is_some_and(|mut metric| filter.modify(&mut metric));
+                let kept = copy
+                    .get_mut(0)
+                    .is_some_and(|mut metric| filter.modify(&mut metric));
                 if kept && let Some(metric) = copy.get(0) {
                     open.plugin.add(metric);
                     added += 1;

@@ -34,7 +34,9 @@ pub(crate) struct Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("pipeline", &self.pipeline).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("pipeline", &self.pipeline)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,8 +89,13 @@ struct Kept {
 impl States {
     /// Starts with what an earlier run kept.
     pub fn new(values: impl IntoIterator<Item = (ComponentId, Value)>) -> Self {
-        let kept = Kept { values: values.into_iter().collect(), changed: BTreeMap::new() };
-        Self { kept: Mutex::new(kept) }
+        let kept = Kept {
+            values: values.into_iter().collect(),
+            changed: BTreeMap::new(),
+        };
+        Self {
+            kept: Mutex::new(kept),
+        }
     }
 
     /// What a component kept.

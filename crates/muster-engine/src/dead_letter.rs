@@ -23,7 +23,8 @@ impl DeadLetters {
     ) -> Result<(), PluginError> {
         let mut lines = Vec::new();
         line_protocol::Writer::default().write_all(metrics.iter(), &mut lines);
-        let failed = || PluginError::new(format!("append to the dead-letter file {}", path.display()));
+        let failed =
+            || PluginError::new(format!("append to the dead-letter file {}", path.display()));
         let path = path.to_owned();
         let written = group.spawn_blocking("dead-letter", move |_| -> std::io::Result<()> {
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;

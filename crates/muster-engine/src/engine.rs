@@ -110,9 +110,15 @@ struct Running {
 enum Part {
     Input,
     Paused,
-    Processor { before: Option<Arc<Link>>, after: Option<Arc<Link>> },
+    Processor {
+        before: Option<Arc<Link>>,
+        after: Option<Arc<Link>>,
+    },
     Aggregator(Arc<Aggregation>),
-    Output { outlet: Arc<Outlet>, handed_over: Arc<AtomicBool> },
+    Output {
+        outlet: Arc<Outlet>,
+        handed_over: Arc<AtomicBool>,
+    },
 }
 
 /// Runs components. Cheap to clone; all clones are one.
@@ -128,10 +134,11 @@ pub(crate) struct EngineInner {
     started: Timestamp,
 }
 
-
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("components", &self.inner.running.lock().len()).finish()
+        f.debug_struct("Engine")
+            .field("components", &self.inner.running.lock().len())
+            .finish()
     }
 }
 
@@ -145,7 +152,10 @@ impl Engine {
         states: States,
     ) -> Self {
         let taps = Arc::new(Taps::default());
-        let pipeline = Pipeline { taps: Arc::clone(&taps), ..Pipeline::default() };
+        let pipeline = Pipeline {
+            taps: Arc::clone(&taps),
+            ..Pipeline::default()
+        };
         let core = Arc::new(Core {
             registry,
             environment,
@@ -156,9 +166,15 @@ impl Engine {
             telemetry: Mutex::new(None),
             groups: Groups::under(parent),
         });
-        let inner =
-            EngineInner { core, running: Mutex::default(), taps, started: Timestamp::now() };
-        let engine = Self { inner: Arc::new(inner) };
+        let inner = EngineInner {
+            core,
+            running: Mutex::default(),
+            taps,
+            started: Timestamp::now(),
+        };
+        let engine = Self {
+            inner: Arc::new(inner),
+        };
         let telemetry: Arc<dyn Telemetry> = Arc::new(crate::telemetry::Internal::of(&engine));
         *engine.inner.core.telemetry.lock() = Some(telemetry);
         engine
@@ -179,7 +195,9 @@ impl Engine {
     pub(crate) fn add_outlet(&self, outlet: Arc<Outlet>) {
         self.inner.core.pipeline.rcu(|pipeline| {
             let mut pipeline = Pipeline::clone(pipeline);
-            pipeline.outlets.insert(outlet.id.clone(), Arc::clone(&outlet));
+            pipeline
+                .outlets
+                .insert(outlet.id.clone(), Arc::clone(&outlet));
             pipeline
         });
     }
@@ -226,28 +244,40 @@ impl Engine {
                     Part::Paused
                 }
                 PreparedPart::Paused => {
-                    component.stats.health(|h| h.set(State::Paused, Timestamp::now()));
+                    component
+                        .stats
+                        .health(|h| h.set(State::Paused, Timestamp::now()));
                     leaving.extend(old);
                     Part::Paused
                 }
                 PreparedPart::Input(start) => {
-                    component.stats.health(|h| h.set(State::Starting, Timestamp::now()));
+                    component
+                        .stats
+                        .health(|h| h.set(State::Starting, Timestamp::now()));
                     inputs.push((start, predecessor));
                     Part::Input
                 }
                 PreparedPart::Processor { before, after } => {
-                    component.stats.health(|h| h.set(State::Running, Timestamp::now()));
-                    if let Some(Part::Processor { before: Some(old), .. }) = old.map(|old| old.part)
+                    component
+                        .stats
+                        .health(|h| h.set(State::Running, Timestamp::now()));
+                    if let Some(Part::Processor {
+                        before: Some(old), ..
+                    }) = old.map(|old| old.part)
                         && let (Some(state), Some(new)) = (old.state(), &before)
                     {
                         new.restore(state);
-                    } else if let (Some(state), Some(new)) = (self.inner.core.states.get(&id), &before) {
+                    } else if let (Some(state), Some(new)) =
+                        (self.inner.core.states.get(&id), &before)
+                    {
                         new.restore(state);
                     }
                     Part::Processor { before, after }
                 }
                 PreparedPart::Aggregator(aggregation) => {
-                    component.stats.health(|h| h.set(State::Running, Timestamp::now()));
+                    component
+                        .stats
+                        .health(|h| h.set(State::Running, Timestamp::now()));
                     let earlier = match old.as_ref().map(|old| &old.part) {
                         Some(Part::Aggregator(old)) => old.state(),
                         _ => self.inner.core.states.get(&id),
@@ -262,25 +292,46 @@ impl Engine {
                     Part::Aggregator(aggregation)
                 }
                 PreparedPart::Output(mut output) => {
-                    component.stats.health(|h| h.set(State::Starting, Timestamp::now()));
-                    if let Some(Part::Output { outlet, handed_over }) = old.map(|old| old.part) {
+                    component
+                        .stats
+                        .health(|h| h.set(State::Starting, Timestamp::now()));
+                    if let Some(Part::Output {
+                        outlet,
+                        handed_over,
+                    }) = old.map(|old| old.part)
+                    {
                         // The queue goes on: what waits in it is the successor's to write.
                         handed_over.store(true, Relaxed);
                         output.inherit(&outlet);
                     }
                     let (outlet, handed_over) = output.start(predecessor);
-                    Part::Output { outlet, handed_over }
+                    Part::Output {
+                        outlet,
+                        handed_over,
+                    }
                 }
             };
-            let (definition, group, stats) = (component.definition, component.group, component.stats);
-            running.insert(id, Running { definition, group, stats, part });
+            let (definition, group, stats) =
+                (component.definition, component.group, component.stats);
+            running.insert(
+                id,
+                Running {
+                    definition,
+                    group,
+                    stats,
+                    part,
+                },
+            );
         }
         if reroute {
             let pipeline = self.route(&running, &prepared.agent);
             self.inner.core.pipeline.store(Arc::new(pipeline));
         }
         for old in leaving {
-            if let Part::Processor { before: Some(link), .. } = &old.part {
+            if let Part::Processor {
+                before: Some(link), ..
+            } = &old.part
+            {
                 held_back.push((link.place, link.finish()));
             }
             self.see_off(old);
@@ -296,7 +347,10 @@ impl Engine {
 
     /// The pipeline of what runs.
     fn route(&self, running: &BTreeMap<ComponentId, Running>, agent: &AgentSettings) -> Pipeline {
-        let mut pipeline = Pipeline { taps: Arc::clone(&self.inner.taps), ..Pipeline::default() };
+        let mut pipeline = Pipeline {
+            taps: Arc::clone(&self.inner.taps),
+            ..Pipeline::default()
+        };
         for (id, component) in running.iter().filter(|(id, _)| id.kind != Kind::Input) {
             match &component.part {
                 Part::Processor { before, after } => {
@@ -362,7 +416,12 @@ impl Engine {
 
     /// All components as they are, sorted by kind and ID.
     pub fn observe(&self) -> Vec<Component> {
-        self.inner.running.lock().values().map(Running::observe).collect()
+        self.inner
+            .running
+            .lock()
+            .values()
+            .map(Running::observe)
+            .collect()
     }
 
     /// One component as it is.
@@ -381,7 +440,9 @@ impl Engine {
         let parts: Vec<_> = {
             let running = self.inner.running.lock();
             let state = |(id, component): (&ComponentId, &Running)| match &component.part {
-                Part::Processor { before: Some(link), .. } => Some((id.clone(), Ok(Arc::clone(link)))),
+                Part::Processor {
+                    before: Some(link), ..
+                } => Some((id.clone(), Ok(Arc::clone(link)))),
                 Part::Aggregator(aggregation) => Some((id.clone(), Err(Arc::clone(aggregation)))),
                 _ => None,
             };
@@ -434,26 +495,38 @@ impl Engine {
         let stop = |group: &Group, grace| {
             let group = group.clone();
             async move {
-                let options = StopOptions { abort_after, ..StopOptions::grace(grace) };
+                let options = StopOptions {
+                    abort_after,
+                    ..StopOptions::grace(grace)
+                };
                 group.stop_with(options).await
             }
         };
         let mut reports = vec![stop(&groups.inputs, grace).await];
-        self.collect_states();
         reports.push(stop(&groups.processors, Duration::ZERO).await);
         reports.push(stop(&groups.aggregators, Duration::ZERO).await);
         self.empty_pipeline();
-        let left = within.saturating_sub(begin.elapsed()).saturating_sub(abort_after);
+        // After the processors gave out what they held back: it must not come twice.
+        self.collect_states();
+        let left = within
+            .saturating_sub(begin.elapsed())
+            .saturating_sub(abort_after);
         let (outputs, leaving) =
             tokio::join!(stop(&groups.outputs, left), stop(&groups.leaving, left));
         reports.extend([outputs, leaving]);
         let running = self.inner.running.lock();
         let unwritten = running.iter().filter_map(|(id, component)| {
-            let Part::Output { outlet, .. } = &component.part else { return None };
+            let Part::Output { outlet, .. } = &component.part else {
+                return None;
+            };
             let left = outlet.queue.counts().metrics;
             (left > 0).then(|| (id.clone(), left))
         });
-        Stopped { reports, unwritten: unwritten.collect(), elapsed: begin.elapsed() }
+        Stopped {
+            reports,
+            unwritten: unwritten.collect(),
+            elapsed: begin.elapsed(),
+        }
     }
 
     /// What processors held back and the open windows of aggregators go to the outputs.

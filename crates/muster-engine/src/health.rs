@@ -65,7 +65,12 @@ pub struct Health {
 impl Health {
     /// A component that starts at `now`.
     pub fn new(state: State, now: Timestamp) -> Self {
-        Self { state, since: now, why: None, losses_in_a_row: 0 }
+        Self {
+            state,
+            since: now,
+            why: None,
+            losses_in_a_row: 0,
+        }
     }
 
     /// The state.
@@ -144,9 +149,14 @@ mod tests {
     #[test]
     fn losses_back_off_and_end_in_quarantine() {
         let mut health = Health::new(State::Starting, at(0));
-        let waits: Vec<u64> = (1..=6).map(|n| health.lost("boom", at(n), 0).as_secs()).collect();
+        let waits: Vec<u64> = (1..=6)
+            .map(|n| health.lost("boom", at(n), 0).as_secs())
+            .collect();
         assert_eq!(waits, [1, 2, 4, 8, 300, 300]);
-        assert_eq!((health.state(), health.since()), (State::Quarantined, at(5)));
+        assert_eq!(
+            (health.state(), health.since()),
+            (State::Quarantined, at(5))
+        );
         assert_eq!(health.why(), Some("boom"));
         assert!(health.succeeded(at(9)));
         assert_eq!(health.lost("boom", at(10), u32::MAX).as_millis(), 1100);

@@ -43,7 +43,12 @@ pub(crate) struct InputRun {
 /// visible in the task tree, and its metrics go nowhere any more.
 pub(crate) async fn end_predecessor(predecessor: Option<Group>, grace: Duration) {
     if let Some(group) = predecessor {
-        let report = group.stop_with(StopOptions { abort_after: SERVICE_GRACE, ..StopOptions::grace(grace) }).await;
+        let report = group
+            .stop_with(StopOptions {
+                abort_after: SERVICE_GRACE,
+                ..StopOptions::grace(grace)
+            })
+            .await;
         if !report.is_clean() {
             tracing::warn!(group = %group.path(), "an earlier generation does not end: {report}");
         }
@@ -57,7 +62,12 @@ impl InputRun {
     }
 
     /// Gathers at each tick until cancelled.
-    pub(crate) async fn poll(self, cx: Ctx, mut plugin: Option<Box<dyn Input>>, predecessor: Option<Group>) {
+    pub(crate) async fn poll(
+        self,
+        cx: Ctx,
+        mut plugin: Option<Box<dyn Input>>,
+        predecessor: Option<Group>,
+    ) {
         end_predecessor(predecessor, SHORT_GRACE).await;
         if let (Some(live), Some(state)) = (&mut plugin, self.core.states.get(&self.id)) {
             live.restore(state);
@@ -72,7 +82,11 @@ impl InputRun {
             settings.round_interval,
         );
         let mut random = Random::seeded(&self.id.id);
-        let mut tick = if settings.gather_on_start { now } else { schedule.first() };
+        let mut tick = if settings.gather_on_start {
+            now
+        } else {
+            schedule.first()
+        };
         let mut gatherer = Gatherer::new(&self);
         loop {
             let due = tick.saturating_add(schedule.jitter(random.next_u32()));
@@ -81,7 +95,10 @@ impl InputRun {
             }
             if let Some(live) = plugin.as_mut() {
                 let (gathered, batch) = gatherer.gather(&cx, live.as_mut()).await;
-                self.core.pipeline.load_full().submit(batch, Timestamp::now());
+                self.core
+                    .pipeline
+                    .load_full()
+                    .submit(batch, Timestamp::now());
                 match gathered {
                     Gathered::Cancelled => break,
                     Gathered::Done => {}
@@ -131,7 +148,8 @@ impl InputRun {
             let emitter = Arc::new(Emitter::of(&self));
             let (id, settings) = (self.id.clone(), &self.settings);
             let (interval, limit) = (settings.interval, settings.timeout);
-            self.stats.health(|health| health.succeeded(Timestamp::now()));
+            self.stats
+                .health(|health| health.succeeded(Timestamp::now()));
             let run = self.group.spawn_scoped("run", {
                 let emitter: Arc<dyn Emit> = emitter.clone();
                 move |cx| async move {
@@ -197,7 +215,9 @@ impl InputRun {
         match (self.factory)().map(|component| component.built) {
             Ok(BuiltPlugin::Service(mut plugin)) => {
                 let cx = self.start_context();
-                self.started(plugin.start(&cx), random).await.then_some(plugin)
+                self.started(plugin.start(&cx), random)
+                    .await
+                    .then_some(plugin)
             }
             _ => None,
         }
@@ -255,7 +275,12 @@ pub(crate) struct Gatherer<'a> {
 impl<'a> Gatherer<'a> {
     pub(crate) fn new(run: &'a InputRun) -> Self {
         let helpers = run.group.group("gather");
-        Self { run, helpers, last_end: Timestamp::now(), size: (0, 0) }
+        Self {
+            run,
+            helpers,
+            last_end: Timestamp::now(),
+            size: (0, 0),
+        }
     }
 
     /// One gather: at most for the timeout, then cancelled with all that it started.
@@ -317,7 +342,10 @@ impl<'a> Gatherer<'a> {
             }
             Ok(Err(panic)) => {
                 stats.panics.fetch_add(1, Relaxed);
-                return (Gathered::Lost(format!("its gather panicked: {panic}")), batch);
+                return (
+                    Gathered::Lost(format!("its gather panicked: {panic}")),
+                    batch,
+                );
             }
             Err(_) => {
                 stats.timeouts.fetch_add(1, Relaxed);
@@ -331,7 +359,10 @@ impl<'a> Gatherer<'a> {
 
     /// Ends what the last gather left behind; false if a thread of it still blocks.
     async fn end_helpers(&mut self) -> bool {
-        let options = StopOptions { abort_after: SHORT_GRACE, ..StopOptions::grace(SHORT_GRACE) };
+        let options = StopOptions {
+            abort_after: SHORT_GRACE,
+            ..StopOptions::grace(SHORT_GRACE)
+        };
         let report = self.helpers.stop_with(options).await;
         if report.is_clean() {
             self.helpers = self.run.group.group("gather");
@@ -340,7 +371,9 @@ impl<'a> Gatherer<'a> {
         let first = report.blocking.first().or(report.stuck.first());
         let what = first.map(ToString::to_string).unwrap_or_default();
         let why = format!("a thread of an earlier gather still blocks: {what}");
-        self.run.stats.health(|health| health.failed(why, Timestamp::now()));
+        self.run
+            .stats
+            .health(|health| health.failed(why, Timestamp::now()));
         false
     }
 }
@@ -377,7 +410,8 @@ impl Emit for Emitter {
         }
         let now = Timestamp::now();
         let clock = Instant::now();
-        self.refiner.refine(&mut batch, now, self.force_time.then_some(now), &self.stats);
+        self.refiner
+            .refine(&mut batch, now, self.force_time.then_some(now), &self.stats);
         let pipeline = self.core.pipeline.load_full();
         pipeline.submit(batch, now);
         self.stats.ran(now, clock.elapsed());
@@ -396,7 +430,8 @@ impl Emit for Emitter {
     fn report(&self, error: PluginError) {
         let now = Timestamp::now();
         self.stats.error(error.to_string(), now);
-        self.stats.health(|health| health.failed(error.to_string(), now));
+        self.stats
+            .health(|health| health.failed(error.to_string(), now));
     }
 
     fn save_state(&self, state: serde_json::Value) {

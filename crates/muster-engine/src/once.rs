@@ -21,7 +21,11 @@ use crate::stats::{Observed, Stats};
 const BETWEEN_GATHERS: Duration = Duration::from_millis(500);
 
 /// So many metrics are collected at most; further ones push out the oldest.
-const MOST_COLLECTED: Limits = Limits { metrics: 10_000_000, bytes: 1 << 30, batch: usize::MAX };
+const MOST_COLLECTED: Limits = Limits {
+    metrics: 10_000_000,
+    bytes: 1 << 30,
+    batch: usize::MAX,
+};
 
 /// What a single round brought.
 #[derive(Debug)]
@@ -37,7 +41,10 @@ pub struct Round {
 impl Round {
     /// Failed gathers.
     pub fn errors(&self) -> u64 {
-        self.inputs.iter().map(|(_, input)| input.errors + input.panics).sum()
+        self.inputs
+            .iter()
+            .map(|(_, input)| input.errors + input.panics)
+            .sum()
     }
 }
 
@@ -55,7 +62,9 @@ impl Engine {
         within: Duration,
     ) -> Result<Round, Vec<Refusal>> {
         let mut change = change.clone();
-        change.put.retain(|definition| definition.id.kind != Kind::Output);
+        change
+            .put
+            .retain(|definition| definition.id.kind != Kind::Output);
         let engine = like.scratch(parent);
         let queue = OutputQueue::new(MOST_COLLECTED);
         let id = ComponentId::new(Kind::Output, "collect");
@@ -67,7 +76,9 @@ impl Engine {
             healthy: Arc::new(AtomicBool::new(true)),
             stats: Arc::new(Stats::new(id, Timestamp::now())),
         };
-        let mut round = engine.once(&change, wait, within, Some(Arc::new(outlet))).await?;
+        let mut round = engine
+            .once(&change, wait, within, Some(Arc::new(outlet)))
+            .await?;
         round.metrics = queue.take();
         Ok(round)
     }
@@ -119,9 +130,15 @@ impl Engine {
             let _ = round.join().await;
         }
         let stopped = self.stop(within).await;
-        let inputs =
-            observers.iter().map(|stats| (stats.id().clone(), stats.observe())).collect();
-        Ok(Round { metrics: Metrics::new(), inputs, stopped })
+        let inputs = observers
+            .iter()
+            .map(|stats| (stats.id().clone(), stats.observe()))
+            .collect();
+        Ok(Round {
+            metrics: Metrics::new(),
+            inputs,
+            stopped,
+        })
     }
 
     /// Starts one input's part of the round.
@@ -142,7 +159,10 @@ impl Engine {
                     }
                 }
                 let (gathered, batch) = Gatherer::new(&run).gather(&cx, plugin.as_mut()).await;
-                run.core.pipeline.load_full().submit(batch, Timestamp::now());
+                run.core
+                    .pipeline
+                    .load_full()
+                    .submit(batch, Timestamp::now());
                 if let Gathered::Lost(why) = gathered {
                     run.stats.error(why, Timestamp::now());
                 }

@@ -60,7 +60,8 @@ impl OutputRun {
         end_predecessor(predecessor, HAND_OVER_GRACE).await;
         self.queue.restore_in_flight();
         if self.paused {
-            self.stats.health(|health| health.set(State::Paused, Timestamp::now()));
+            self.stats
+                .health(|health| health.set(State::Paused, Timestamp::now()));
             cx.cancelled().await;
             return;
         }
@@ -86,7 +87,11 @@ impl OutputRun {
                 Some(live) => self.write_batch(&write_cx, live.as_mut()).await,
                 None => {
                     plugin = self.rebuild().await;
-                    if plugin.is_some() { Delivery::Done } else { Delivery::Retry }
+                    if plugin.is_some() {
+                        Delivery::Done
+                    } else {
+                        Delivery::Retry
+                    }
                 }
             };
             match delivery {
@@ -180,7 +185,9 @@ impl OutputRun {
                     continue;
                 }
                 Ok(Ok(Err(WriteError::Partial { rejected, error }))) => {
-                    self.stats.metrics.fetch_add((part.len() - rejected.len()) as u64, Relaxed);
+                    self.stats
+                        .metrics
+                        .fetch_add((part.len() - rejected.len()) as u64, Relaxed);
                     let refused = pick(&part, &rejected);
                     self.reject(&refused, &error, now).await;
                     continue;
@@ -189,7 +196,8 @@ impl OutputRun {
                 Ok(Err(panic)) => {
                     self.stats.panics.fetch_add(1, Relaxed);
                     self.put_back(part, parts);
-                    self.stats.error(format!("its write panicked: {panic}"), now);
+                    self.stats
+                        .error(format!("its write panicked: {panic}"), now);
                     return Delivery::Lost;
                 }
                 Err(_) => {
@@ -221,8 +229,13 @@ impl OutputRun {
     /// one.
     async fn reject(&self, metrics: &Metrics, error: &PluginError, now: Timestamp) {
         self.stats.rejected.fetch_add(metrics.len() as u64, Relaxed);
-        self.stats.error(format!("{} metrics refused for good: {error}", metrics.len()), now);
-        let Some(path) = &self.settings.dead_letter_file else { return };
+        self.stats.error(
+            format!("{} metrics refused for good: {error}", metrics.len()),
+            now,
+        );
+        let Some(path) = &self.settings.dead_letter_file else {
+            return;
+        };
         if let Err(error) = DeadLetters::append(&self.group, path, metrics).await {
             self.stats.error(error.to_string(), now);
         }
@@ -239,7 +252,12 @@ impl OutputRun {
         let Ok(BuiltPlugin::Output(mut plugin)) = (self.factory)().map(|c| c.built) else {
             return None;
         };
-        let cx = start_context(&self.core, &self.id, &self.group, self.settings.flush_interval);
+        let cx = start_context(
+            &self.core,
+            &self.id,
+            &self.group,
+            self.settings.flush_interval,
+        );
         let started = timeout(self.settings.timeout, catch_panic(plugin.start(&cx))).await;
         if matches!(started, Ok(Ok(Ok(())))) {
             return Some(plugin);

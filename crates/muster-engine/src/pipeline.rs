@@ -24,8 +24,6 @@ use crate::tap::Taps;
 /// One processor in its place.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The component.
-    pub id: ComponentId,
     /// Where it stands: by `order`, then by position in the files.
     pub place: (i64, u64),
     filter: Filter,
@@ -52,26 +50,36 @@ impl std::fmt::Debug for Work {
 impl Link {
     /// A processor without memory.
     pub(crate) fn stateless(
-        id: ComponentId,
         place: (i64, u64),
         filter: Filter,
         processor: Box<dyn Processor>,
         stats: Arc<Stats>,
     ) -> Self {
         let work = Work::Stateless(processor);
-        Self { id, place, filter, work, broken: AtomicBool::new(false), stats }
+        Self {
+            place,
+            filter,
+            work,
+            broken: AtomicBool::new(false),
+            stats,
+        }
     }
 
     /// A processor with memory.
     pub(crate) fn stateful(
-        id: ComponentId,
         place: (i64, u64),
         filter: Filter,
         processor: Box<dyn StatefulProcessor>,
         stats: Arc<Stats>,
     ) -> Self {
         let work = Work::Stateful(Mutex::new(processor));
-        Self { id, place, filter, work, broken: AtomicBool::new(false), stats }
+        Self {
+            place,
+            filter,
+            work,
+            broken: AtomicBool::new(false),
+            stats,
+        }
     }
 
     /// The memory of a processor that has one.
@@ -116,7 +124,9 @@ impl Link {
                 Work::Stateful(processor) => processor.lock().apply(&mut selected, &cx),
             }
         }));
-        self.stats.metrics.fetch_add(passed as u64, Ordering::Relaxed);
+        self.stats
+            .metrics
+            .fetch_add(passed as u64, Ordering::Relaxed);
         match outcome {
             Ok(()) => {
                 self.stats.health(|health| health.succeeded(now));
@@ -173,7 +183,9 @@ impl Outlet {
             return;
         }
         let rows = select_rows(batch, &self.filter);
-        self.stats.filtered.fetch_add((batch.len() - rows.len()) as u64, Ordering::Relaxed);
+        self.stats
+            .filtered
+            .fetch_add((batch.len() - rows.len()) as u64, Ordering::Relaxed);
         if rows.is_empty() {
             return;
         }
@@ -199,7 +211,11 @@ impl Outlet {
 }
 
 fn select_rows(batch: &Batch, filter: &Filter) -> Vec<u32> {
-    batch.iter().filter(|metric| filter.select(*metric)).map(|metric| metric.row() as u32).collect()
+    batch
+        .iter()
+        .filter(|metric| filter.select(*metric))
+        .map(|metric| metric.row() as u32)
+        .collect()
 }
 
 /// The processors, aggregators and outputs, in order.
@@ -269,6 +285,9 @@ impl Pipeline {
         let crowded = |outlet: &&Arc<Outlet>| {
             outlet.healthy.load(Ordering::Relaxed) && outlet.queue.is_crowded()
         };
-        self.outlets.values().find(crowded).map(|outlet| &outlet.queue)
+        self.outlets
+            .values()
+            .find(crowded)
+            .map(|outlet| &outlet.queue)
     }
 }

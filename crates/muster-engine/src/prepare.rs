@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use muster_config::{
-    AgentSettings, BuiltPlugin, Component, Definition, InputSettings, OutputSettings, Settings, StartupErrorBehavior,
-    prepare as check,
+    AgentSettings, BufferStrategy, BuiltPlugin, Component, Definition, InputSettings,
+    OutputSettings, Settings, StartupErrorBehavior, prepare as check,
 };
 use muster_metric::{Precision, Timestamp};
 use muster_options::OptionError;
@@ -35,8 +35,15 @@ pub struct Prepared {
 
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let put: Vec<_> = self.put.iter().map(|component| component.id.to_string()).collect();
-        f.debug_struct("Prepared").field("put", &put).field("remove", &self.remove).finish()
+        let put: Vec<_> = self
+            .put
+            .iter()
+            .map(|component| component.id.to_string())
+            .collect();
+        f.debug_struct("Prepared")
+            .field("put", &put)
+            .field("remove", &self.remove)
+            .finish()
     }
 }
 
@@ -53,7 +60,10 @@ pub(crate) enum PreparedPart {
     /// Cannot even be built, and must not keep the others from running.
     Broken,
     Input(Box<PreparedInput>),
-    Processor { before: Option<Arc<Link>>, after: Option<Arc<Link>> },
+    Processor {
+        before: Option<Arc<Link>>,
+        after: Option<Arc<Link>>,
+    },
     Aggregator(Arc<Aggregation>),
     Output(Box<PreparedOutput>),
 }
@@ -130,9 +140,12 @@ pub(crate) async fn prepare(
                 errors,
             };
             match component(core, change, definition, Arc::clone(&stats)).await {
-                Err(errors) if change.lenient.contains(&definition.id) => {
-                    Ok(broken(core, definition, stats, &refusal(errors).to_string()))
-                }
+                Err(errors) if change.lenient.contains(&definition.id) => Ok(broken(
+                    core,
+                    definition,
+                    stats,
+                    &refusal(errors).to_string(),
+                )),
                 outcome => outcome.map_err(refusal),
             }
         });
@@ -144,7 +157,11 @@ pub(crate) async fn prepare(
         }
     }
     if refusals.is_empty() {
-        Ok(Prepared { put, remove: change.remove.clone(), agent: Arc::clone(&change.agent) })
+        Ok(Prepared {
+            put,
+            remove: change.remove.clone(),
+            agent: Arc::clone(&change.agent),
+        })
     } else {
         Err(refusals)
     }
@@ -157,7 +174,12 @@ async fn component(
     stats: Arc<Stats>,
 ) -> Result<PreparedComponent, Vec<OptionError>> {
     let factory = factory(core, change, definition);
-    let Component { id, plugin: plugin_name, settings, built } = factory()?;
+    let Component {
+        id,
+        plugin: plugin_name,
+        settings,
+        built,
+    } = factory()?;
     let group = core.groups.of(id.kind).group(Arc::clone(&id.id));
     let paused = definition.paused;
     let lenient = change.lenient.contains(&id);
@@ -166,11 +188,25 @@ async fn component(
         _ if paused && id.kind != Kind::Output => PreparedPart::Paused,
         (Settings::Input(settings), built) => {
             let refiner = Arc::new(refiner(plugin_name, &settings, &built));
-            let (core, id, stats, group) = (Arc::clone(core), id.clone(), Arc::clone(&stats), group.clone());
-            let run = InputRun { core, id, settings, refiner, stats, group, factory };
+            let (core, id, stats, group) = (
+                Arc::clone(core),
+                id.clone(),
+                Arc::clone(&stats),
+                group.clone(),
+            );
+            let run = InputRun {
+                core,
+                id,
+                settings,
+                refiner,
+                stats,
+                group,
+                factory,
+            };
             let cx = run.start_context();
             let limit = run.settings.timeout;
-            let retry = lenient || run.settings.startup_error_behavior == StartupErrorBehavior::Retry;
+            let retry =
+                lenient || run.settings.startup_error_behavior == StartupErrorBehavior::Retry;
             let plugin = match built {
                 BuiltPlugin::Input(mut plugin) => {
                     let started = start(limit, plugin.start(&cx)).await;
@@ -188,14 +224,12 @@ async fn component(
             let place = (settings.order, settings.position);
             let link = |built, settings: muster_config::ProcessorSettings| match built {
                 BuiltPlugin::Processor(plugin) => Ok(Arc::new(Link::stateless(
-                    id.clone(),
                     place,
                     settings.filter,
                     plugin,
                     Arc::clone(&stats),
                 ))),
                 BuiltPlugin::StatefulProcessor(plugin) => Ok(Arc::new(Link::stateful(
-                    id.clone(),
                     place,
                     settings.filter,
                     plugin,
@@ -208,19 +242,31 @@ async fn component(
                 None
             } else {
                 let second = factory()?;
-                let Settings::Processor(settings) = second.settings else { return Err(mismatch()) };
+                let Settings::Processor(settings) = second.settings else {
+                    return Err(mismatch());
+                };
                 Some(link(second.built, settings)?)
             };
-            PreparedPart::Processor { before: Some(link(built, settings)?), after }
+            PreparedPart::Processor {
+                before: Some(link(built, settings)?),
+                after,
+            }
         }
         (Settings::Aggregator(settings), BuiltPlugin::Aggregator(plugin)) => {
             let now = Timestamp::now();
-            let (id, stats) = (id.clone(), Arc::clone(&stats));
-            let aggregation = Aggregation::new(id, settings, plugin, stats, now);
+            let stats = Arc::clone(&stats);
+            let aggregation = Aggregation::new(settings, plugin, stats, now);
             PreparedPart::Aggregator(Arc::new(aggregation))
         }
         (Settings::Output(settings), BuiltPlugin::Output(mut plugin)) => {
             let cx = start_context(core, &id, &group, settings.flush_interval);
+            if settings.buffer_strategy != BufferStrategy::Memory {
+                let why = "buffers on disk are not supported yet";
+                let error = OptionError::new("buffer_strategy", why);
+                return Err(vec![
+                    error.with_hint("leave it out of [agent]: metrics wait in memory"),
+                ]);
+            }
             let retry = lenient || settings.startup_error_behavior == StartupErrorBehavior::Retry;
             let started = start(settings.timeout, plugin.start(&cx)).await;
             let plugin = or_later(started, retry, &stats)?.then_some(plugin);
@@ -246,17 +292,35 @@ async fn component(
                 handed_over: Arc::default(),
                 paused,
             };
-            PreparedPart::Output(Box::new(PreparedOutput { run, plugin, outlet }))
+            PreparedPart::Output(Box::new(PreparedOutput {
+                run,
+                plugin,
+                outlet,
+            }))
         }
         _ => return Err(mismatch()),
     };
-    Ok(PreparedComponent { id, definition: Arc::clone(definition), group, stats, part })
+    Ok(PreparedComponent {
+        id,
+        definition: Arc::clone(definition),
+        group,
+        stats,
+        part,
+    })
 }
 
 fn factory(core: &Arc<Core>, change: &Change, definition: &Arc<Definition>) -> Factory {
     let (core, definition) = (Arc::clone(core), Arc::clone(definition));
     let (agent, tags) = (Arc::clone(&change.agent), Arc::clone(&change.global_tags));
-    Arc::new(move || check(&definition, &agent, &tags, &core.registry, core.environment.as_ref()))
+    Arc::new(move || {
+        check(
+            &definition,
+            &agent,
+            &tags,
+            &core.registry,
+            core.environment.as_ref(),
+        )
+    })
 }
 
 /// A plugin's start: bounded in time, its panic caught.
@@ -311,14 +375,16 @@ fn broken(
     let id = definition.id.clone();
     let group = core.groups.of(id.kind).group(Arc::clone(&id.id));
     let definition = Arc::clone(definition);
-    PreparedComponent { id, definition, group, stats, part: PreparedPart::Broken }
+    PreparedComponent {
+        id,
+        definition,
+        group,
+        stats,
+        part: PreparedPart::Broken,
+    }
 }
 
-fn refiner(
-    plugin: &'static str,
-    settings: &InputSettings,
-    built: &BuiltPlugin,
-) -> Refiner {
+fn refiner(plugin: &'static str, settings: &InputSettings, built: &BuiltPlugin) -> Refiner {
     // What a service input brings has a time of its own; only its own precision rounds it.
     let service = matches!(built, BuiltPlugin::Service(_));
     let precision = match settings.precision {
@@ -347,5 +413,8 @@ fn limits(settings: &OutputSettings) -> Limits {
 }
 
 fn mismatch() -> Vec<OptionError> {
-    vec![OptionError::new("", "the plugin is of another kind than its table")]
+    vec![OptionError::new(
+        "",
+        "the plugin is of another kind than its table",
+    )]
 }

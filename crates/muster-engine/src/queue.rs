@@ -67,7 +67,11 @@ impl OutputQueue {
             added: 0,
             dropped: 0,
         };
-        Arc::new(Self { state: Mutex::new(state), due: Notify::new(), room: Notify::new() })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            due: Notify::new(),
+            room: Notify::new(),
+        })
     }
 
     /// Other limits, for a changed output that keeps its queue. What is too much is dropped.
@@ -103,9 +107,13 @@ impl OutputQueue {
         let mut left = state.limits.batch.max(1);
         let mut taken = Metrics::new();
         while left > 0 {
-            let Some(front) = state.chunks.front_mut() else { break };
+            let Some(front) = state.chunks.front_mut() else {
+                break;
+            };
             let chunk = if front.len() <= left {
-                let Some(chunk) = state.chunks.pop_front() else { break };
+                let Some(chunk) = state.chunks.pop_front() else {
+                    break;
+                };
                 chunk
             } else {
                 front.take_front(left)
@@ -185,7 +193,9 @@ impl State {
         while self.metrics > self.limits.metrics || self.bytes > self.limits.bytes {
             let over = self.metrics.saturating_sub(self.limits.metrics).max(1);
             // What is in flight cannot be dropped: it may be half written.
-            let Some(mut front) = self.chunks.pop_front() else { return };
+            let Some(mut front) = self.chunks.pop_front() else {
+                return;
+            };
             let dropped = front.take_front(over);
             self.dropped += dropped.len() as u64;
             self.forget(&[dropped]);
@@ -229,12 +239,22 @@ mod tests {
     }
 
     fn numbers(metrics: &Metrics) -> Vec<i64> {
-        let number = |value| if let Some(Value::Int(n)) = value { n } else { -1 };
+        let number = |value| {
+            if let Some(Value::Int(n)) = value {
+                n
+            } else {
+                -1
+            }
+        };
         metrics.iter().map(|m| number(m.field("n"))).collect()
     }
 
     fn queue(metrics: usize, batch: usize) -> Arc<OutputQueue> {
-        OutputQueue::new(Limits { metrics, bytes: usize::MAX, batch })
+        OutputQueue::new(Limits {
+            metrics,
+            bytes: usize::MAX,
+            batch,
+        })
     }
 
     #[test]
@@ -264,7 +284,11 @@ mod tests {
 
     #[test]
     fn bytes_are_a_bound_of_their_own() {
-        let queue = OutputQueue::new(Limits { metrics: 1000, bytes: 2_000, batch: 10 });
+        let queue = OutputQueue::new(Limits {
+            metrics: 1000,
+            bytes: 2_000,
+            batch: 10,
+        });
         for n in 0..100 {
             queue.push(chunk(n, 1));
         }

@@ -33,7 +33,13 @@ pub(crate) struct Refiner {
 
 impl Refiner {
     /// Refines all metrics of a batch. Those without a time get `now`; with `force_time` all get it.
-    pub(crate) fn refine(&self, batch: &mut Batch, now: Timestamp, force_time: Option<Timestamp>, stats: &Stats) {
+    pub(crate) fn refine(
+        &self,
+        batch: &mut Batch,
+        now: Timestamp,
+        force_time: Option<Timestamp>,
+        stats: &Stats,
+    ) {
         batch.stamp(now);
         batch.for_each_mut(|mut metric| {
             if metric.name().is_empty() {
@@ -43,14 +49,18 @@ impl Refiner {
         if !self.filter.is_empty() {
             let before = batch.len();
             batch.retain(|metric| self.filter.select(metric));
-            stats.filtered.fetch_add((before - batch.len()) as u64, Relaxed);
+            stats
+                .filtered
+                .fetch_add((before - batch.len()) as u64, Relaxed);
         }
         let local = place(batch, &self.tags);
         let global = place(batch, &self.global_tags);
         let plain = self.filter.is_empty();
         let mut dropped = 0;
         for row in 0..batch.rows() {
-            let Some(mut metric) = batch.get_mut(row) else { continue };
+            let Some(mut metric) = batch.get_mut(row) else {
+                continue;
+            };
             if let Some(time) = metric.view().time() {
                 metric.set_time(time.round(self.precision));
             }
@@ -58,7 +68,11 @@ impl Refiner {
             for (key, value) in local.iter().chain(&global) {
                 metric.set_tag_if_absent(*key, *value);
             }
-            let keep = if plain { metric.field_count() > 0 } else { self.filter.modify(&mut metric) };
+            let keep = if plain {
+                metric.field_count() > 0
+            } else {
+                self.filter.modify(&mut metric)
+            };
             if !keep {
                 metric.discard();
                 dropped += 1;
@@ -88,7 +102,9 @@ pub(crate) fn place(
     batch: &mut Batch,
     tags: &Tags,
 ) -> Vec<(muster_metric::Text, muster_metric::Text)> {
-    tags.iter().map(|(key, value)| (batch.text(key), batch.text(value))).collect()
+    tags.iter()
+        .map(|(key, value)| (batch.text(key), batch.text(value)))
+        .collect()
 }
 
 /// Gives a metric the name that its component wants for it.

@@ -37,7 +37,13 @@ impl Schedule {
         offset: Duration,
         aligned: bool,
     ) -> Self {
-        Self { interval: interval.max(Duration::from_millis(1)), jitter, offset, aligned, start }
+        Self {
+            interval: interval.max(Duration::from_millis(1)),
+            jitter,
+            offset,
+            aligned,
+            start,
+        }
     }
 
     /// The first tick.
@@ -46,7 +52,8 @@ impl Schedule {
             return self.start.saturating_add(self.offset);
         }
         let soonest = self.start.saturating_add(self.interval / 100);
-        self.multiple_at_or_after(soonest).saturating_add(self.offset)
+        self.multiple_at_or_after(soonest)
+            .saturating_add(self.offset)
     }
 
     /// The first tick after `now`.
@@ -71,7 +78,11 @@ impl Schedule {
         let interval = self.interval.as_nanos() as i128;
         let first = i128::from(self.after(from).nanos());
         let last = i128::from(to.nanos());
-        if last < first { 0 } else { u64::try_from((last - first) / interval + 1).unwrap_or(u64::MAX) }
+        if last < first {
+            0
+        } else {
+            u64::try_from((last - first) / interval + 1).unwrap_or(u64::MAX)
+        }
     }
 
     /// The delay of one tick by jitter; `random` is uniform in `0..=u32::MAX`.
@@ -129,7 +140,13 @@ mod tests {
 
     #[test]
     fn aligned_ticks_are_multiples() {
-        let schedule = Schedule::new(at(1_700_000_003_250), SECOND * 10, SECOND, Duration::ZERO, true);
+        let schedule = Schedule::new(
+            at(1_700_000_003_250),
+            SECOND * 10,
+            SECOND,
+            Duration::ZERO,
+            true,
+        );
         assert_eq!(schedule.first(), at(1_700_000_010_000));
         assert_eq!(schedule.after(at(1_700_000_010_000)), at(1_700_000_020_000));
         assert_eq!(schedule.after(at(1_700_000_029_999)), at(1_700_000_030_000));

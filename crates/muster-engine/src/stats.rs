@@ -141,7 +141,10 @@ impl Stats {
         let message = message.into();
         self.errors.fetch_add(1, Relaxed);
         tracing::error!(component = %self.id, "{message}");
-        self.last.lock().error = Some(LastError { message, at: now.nanos() });
+        self.last.lock().error = Some(LastError {
+            message,
+            at: now.nanos(),
+        });
     }
 
     /// Reads or changes the health.

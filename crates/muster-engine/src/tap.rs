@@ -37,7 +37,10 @@ impl Taps {
     pub(crate) fn show(&self, batch: &Arc<Batch>) {
         let mut senders = self.senders.lock();
         senders.retain(|sender| {
-            !matches!(sender.try_send(Arc::clone(batch)), Err(mpsc::error::TrySendError::Closed(_)))
+            !matches!(
+                sender.try_send(Arc::clone(batch)),
+                Err(mpsc::error::TrySendError::Closed(_))
+            )
         });
         self.watching.store(senders.len(), Ordering::Release);
     }

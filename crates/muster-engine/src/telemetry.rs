@@ -18,7 +18,10 @@ pub(crate) struct Internal {
 
 impl Internal {
     pub(crate) fn of(engine: &Engine) -> Self {
-        Self { engine: Arc::downgrade(&engine.inner), before: Mutex::default() }
+        Self {
+            engine: Arc::downgrade(&engine.inner),
+            before: Mutex::default(),
+        }
     }
 
     /// The average time of the runs since the last call.
@@ -44,7 +47,9 @@ struct Totals {
 
 impl Telemetry for Internal {
     fn collect(&self, per_instance: bool, batch: &mut Batch) {
-        let Some(engine) = self.engine.upgrade().map(Engine::from_inner) else { return };
+        let Some(engine) = self.engine.upgrade().map(Engine::from_inner) else {
+            return;
+        };
         let components = engine.observe();
         let mut totals = Totals::default();
         let mut merged: BTreeMap<(Kind, String, Option<String>), Component> = BTreeMap::new();
@@ -71,7 +76,11 @@ impl Telemetry for Internal {
             }
             let definition = &component.definition;
             let alias = definition.options.get("alias").and_then(|v| v.as_str());
-            let key = (definition.id.kind, definition.plugin.clone(), alias.map(str::to_owned));
+            let key = (
+                definition.id.kind,
+                definition.plugin.clone(),
+                alias.map(str::to_owned),
+            );
             match merged.get_mut(&key) {
                 Some(sum) => add(sum, &component),
                 None => {
@@ -98,7 +107,11 @@ impl Telemetry for Internal {
 
 impl Internal {
     fn write(&self, component: &Component, id: Option<&str>, batch: &mut Batch) {
-        let Component { definition, observed, queue } = component;
+        let Component {
+            definition,
+            observed,
+            queue,
+        } = component;
         let kind = definition.id.kind;
         let measurement = match kind {
             Kind::Input => "internal_gather",
@@ -106,7 +119,12 @@ impl Internal {
             Kind::Aggregator => "internal_aggregate",
             Kind::Output => "internal_write",
         };
-        let key = format!("{}/{}/{}", definition.id, definition.plugin, id.unwrap_or_default());
+        let key = format!(
+            "{}/{}/{}",
+            definition.id,
+            definition.plugin,
+            id.unwrap_or_default()
+        );
         let average = self.average_ns(key, observed.runs, observed.run_ns);
         let mut metric = batch
             .metric(measurement)

@@ -26,7 +26,14 @@ impl Window {
         aligned: bool,
     ) -> Self {
         let period = period.max(Duration::from_millis(1));
-        let mut window = Self { start: now, end: now, period, delay, grace, aligned };
+        let mut window = Self {
+            start: now,
+            end: now,
+            period,
+            delay,
+            grace,
+            aligned,
+        };
         window.reopen(now);
         window
     }
@@ -55,7 +62,11 @@ impl Window {
 
     fn reopen(&mut self, now: Timestamp) {
         let period = i64::try_from(self.period.as_nanos()).unwrap_or(i64::MAX);
-        let start = if self.aligned { now.nanos() - now.nanos().rem_euclid(period) } else { now.nanos() };
+        let start = if self.aligned {
+            now.nanos() - now.nanos().rem_euclid(period)
+        } else {
+            now.nanos()
+        };
         self.start = Timestamp::from_nanos(start);
         self.end = self.start.saturating_add(self.period);
     }
@@ -78,7 +89,13 @@ mod tests {
     fn accepts_from_grace_before_to_delay_after() {
         let window = window(100, true);
         assert_eq!(window.end(), at(120));
-        for (time, want) in [(84, false), (85, true), (120, true), (122, true), (123, false)] {
+        for (time, want) in [
+            (84, false),
+            (85, true),
+            (120, true),
+            (122, true),
+            (123, false),
+        ] {
             assert_eq!(window.accepts(at(time)), want, "{time}");
         }
     }

@@ -22,7 +22,7 @@ pub struct OptionDoc {
     pub required: bool,
     /// The options of the table, for an option that is a table or a list of tables.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<OptionDoc>,
+    pub options: Vec<Self>,
 }
 
 pub(crate) fn describe<T: JsonSchema>() -> Vec<OptionDoc> {
@@ -33,12 +33,17 @@ pub(crate) fn describe<T: JsonSchema>() -> Vec<OptionDoc> {
 }
 
 fn properties(schema: &Value) -> Vec<OptionDoc> {
-    let Some(found) = schema.get("properties").and_then(Value::as_object) else { return Vec::new() };
+    let Some(found) = schema.get("properties").and_then(Value::as_object) else {
+        return Vec::new();
+    };
     let required = schema.get("required").and_then(Value::as_array);
     let is_required = |name: &str| {
         required.is_some_and(|list| list.iter().any(|item| item.as_str() == Some(name)))
     };
-    found.iter().map(|(name, schema)| option(name, schema, is_required(name))).collect()
+    found
+        .iter()
+        .map(|(name, schema)| option(name, schema, is_required(name)))
+        .collect()
 }
 
 fn option(name: &str, schema: &Value, required: bool) -> OptionDoc {
@@ -48,7 +53,9 @@ fn option(name: &str, schema: &Value, required: bool) -> OptionDoc {
         name: name.to_owned(),
         r#type: type_name(inner),
         default: schema.get("default").and_then(to_toml),
-        doc: text(schema, "description").or_else(|| text(inner, "description")).unwrap_or_default(),
+        doc: text(schema, "description")
+            .or_else(|| text(inner, "description"))
+            .unwrap_or_default(),
         secret: text(table, "format").as_deref() == Some("secret"),
         required,
         options: properties(table),
@@ -62,7 +69,10 @@ fn text(schema: &Value, key: &str) -> Option<String> {
 /// An `Option<T>` is described as its `T`.
 fn unwrap_nullable(schema: &Value) -> &Value {
     let branches = schema.get("anyOf").and_then(Value::as_array);
-    let some = branches.and_then(|b| b.iter().find(|s| text(s, "type").as_deref() != Some("null")));
+    let some = branches.and_then(|b| {
+        b.iter()
+            .find(|s| text(s, "type").as_deref() != Some("null"))
+    });
     some.unwrap_or(schema)
 }
 
@@ -72,20 +82,32 @@ fn type_name(schema: &Value) -> String {
     {
         return format.to_owned();
     }
-    let variants = schema.get("enum").and_then(Value::as_array).cloned().or_else(|| {
-        let branches = schema.get("oneOf")?.as_array()?;
-        branches.iter().map(|branch| branch.get("const").cloned()).collect()
-    });
+    let variants = schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .cloned()
+        .or_else(|| {
+            let branches = schema.get("oneOf")?.as_array()?;
+            branches
+                .iter()
+                .map(|branch| branch.get("const").cloned())
+                .collect()
+        });
     if let Some(variants) = variants {
-        let words: Vec<String> =
-            variants.iter().filter(|v| !v.is_null()).map(ToString::to_string).collect();
+        let words: Vec<String> = variants
+            .iter()
+            .filter(|v| !v.is_null())
+            .map(ToString::to_string)
+            .collect();
         return format!("one of {}", words.join(", "));
     }
     let names: Vec<&str> = match schema.get("type") {
         Some(Value::String(name)) => vec![name.as_str()],
-        Some(Value::Array(names)) => {
-            names.iter().filter_map(Value::as_str).filter(|n| *n != "null").collect()
-        }
+        Some(Value::Array(names)) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|n| *n != "null")
+            .collect(),
         _ => return "value".to_owned(),
     };
     match names.as_slice() {
@@ -117,8 +139,10 @@ fn to_toml(value: &Value) -> Option<String> {
 }
 
 fn inline_table(map: &Map<String, Value>) -> String {
-    let pairs: Vec<String> =
-        map.iter().filter_map(|(k, v)| Some(format!("{k} = {}", to_toml(v)?))).collect();
+    let pairs: Vec<String> = map
+        .iter()
+        .filter_map(|(k, v)| Some(format!("{k} = {}", to_toml(v)?)))
+        .collect();
     format!("{{ {} }}", pairs.join(", "))
 }
 

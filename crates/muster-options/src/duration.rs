@@ -101,7 +101,9 @@ pub fn parse_duration(text: &str) -> Result<StdDuration, ParseDurationError> {
             Err(_) => Err(syntax()),
         };
     }
-    let digits_only = trimmed.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'e');
+    let digits_only = trimmed
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b == b'.' || b == b'e');
     if digits_only && let Ok(seconds) = trimmed.parse::<f64>() {
         return from_seconds(seconds).ok_or_else(|| ParseDurationError::TooLong(text.to_owned()));
     }
@@ -109,10 +111,13 @@ pub fn parse_duration(text: &str) -> Result<StdDuration, ParseDurationError> {
     let mut nanos = 0f64;
     let mut whole = 0u128;
     while !rest.is_empty() {
-        let number_len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(syntax)?;
+        let number_len = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(syntax)?;
         let (number, tail) = rest.split_at(number_len);
-        let unit_len =
-            tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit_len = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
         let scale: u64 = match unit {
             "ns" => 1,
@@ -252,8 +257,14 @@ mod tests {
             let ok = parse_duration(text).is_ok();
             assert_eq!(ok, text == "10", "{text}");
         }
-        assert!(matches!(parse_duration("-1s"), Err(ParseDurationError::Negative(_))));
-        assert!(matches!(parse_duration("300000d"), Err(ParseDurationError::TooLong(_))));
+        assert!(matches!(
+            parse_duration("-1s"),
+            Err(ParseDurationError::Negative(_))
+        ));
+        assert!(matches!(
+            parse_duration("300000d"),
+            Err(ParseDurationError::TooLong(_))
+        ));
     }
 
     proptest! {

@@ -26,7 +26,11 @@ pub struct OptionError {
 impl OptionError {
     /// A problem with the option at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into(), hint: None }
+        Self {
+            path: path.into(),
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same with what would be right.
@@ -87,7 +91,11 @@ pub struct Parts {
 impl Parts {
     /// Starts with all options of the table.
     pub fn new(table: &Table) -> Self {
-        Self { rest: table.clone(), taken: Vec::new(), errors: Vec::new() }
+        Self {
+            rest: table.clone(),
+            taken: Vec::new(),
+            errors: Vec::new(),
+        }
     }
 
     /// Takes out and reads the options that belong to `T`. What is wrong is reported by
@@ -121,9 +129,14 @@ impl Parts {
             Err(mut more) => {
                 for error in &mut more {
                     let near = suggest(&error.path, self.taken.iter().map(String::as_str));
-                    let guessed = error.hint.as_ref().is_some_and(|h| h.starts_with("did you"));
+                    let guessed = error
+                        .hint
+                        .as_ref()
+                        .is_some_and(|h| h.starts_with("did you"));
                     if error.message.starts_with("unknown option") && !guessed {
-                        error.hint = near.map(|n| format!("did you mean `{n}`?")).or(error.hint.take());
+                        error.hint = near
+                            .map(|n| format!("did you mean `{n}`?"))
+                            .or(error.hint.take());
                     }
                 }
                 errors.extend(more);
@@ -161,8 +174,14 @@ fn explain(path: String, message: &str) -> (String, OptionError) {
     if let Some(rest) = message.strip_prefix("unknown field `")
         && let Some((key, expected)) = rest.split_once('`')
     {
-        let parent = path.strip_suffix(key).map_or(path.as_str(), |p| p.trim_end_matches('.'));
-        let full = if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") };
+        let parent = path
+            .strip_suffix(key)
+            .map_or(path.as_str(), |p| p.trim_end_matches('.'));
+        let full = if parent.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{parent}.{key}")
+        };
         let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
         let mut error = OptionError::new(&full, format!("unknown option `{key}`"));
         if let Some(near) = suggest(key, known.iter().copied()) {
@@ -178,14 +197,19 @@ fn explain(path: String, message: &str) -> (String, OptionError) {
         let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
         let mut error = OptionError::new(
             &path,
-            format!("unknown value \"{given}\"; possible are {}", known.join(", ")),
+            format!(
+                "unknown value \"{given}\"; possible are {}",
+                known.join(", ")
+            ),
         );
         if let Some(near) = suggest(given, known.iter().copied()) {
             error = error.with_hint(format!("did you mean \"{near}\"?"));
         }
         return (path, error);
     }
-    let words = match message.strip_prefix("invalid type: ").and_then(|m| m.split_once(", expected "))
+    let words = match message
+        .strip_prefix("invalid type: ")
+        .and_then(|m| m.split_once(", expected "))
     {
         Some((found, expected)) => format!("expected {expected}, found {found}"),
         None => message.to_owned(),
@@ -246,31 +270,54 @@ mod tests {
     fn check(text: &str, want: &[(&str, &str, Option<&str>)]) {
         let table: Table = toml::from_str(text).unwrap();
         let got = Sample::parse(&table).err().unwrap_or_default();
-        let got: Vec<_> =
-            got.iter().map(|e| (e.path.as_str(), e.message.as_str(), e.hint.as_deref())).collect();
+        let got: Vec<_> = got
+            .iter()
+            .map(|e| (e.path.as_str(), e.message.as_str(), e.hint.as_deref()))
+            .collect();
         assert_eq!(got, want, "{text}");
     }
 
     #[test]
     fn reports_every_problem_with_its_place() {
-        check("urls = ['a']\ntimeout = 3\nlimit = '1KiB'\nold_mode = 'slow'", &[]);
+        check(
+            "urls = ['a']\ntimeout = 3\nlimit = '1KiB'\nold_mode = 'slow'",
+            &[],
+        );
         check(
             "url = ['a']\nlimit = 'much'\nmode = 'fats'",
             &[
-                ("limit", "\"much\" is no size: write a number of bytes or for example \"64KiB\" or \"10MB\"", None),
-                ("mode", "unknown value \"fats\"; possible are fast, slow", Some("did you mean \"fast\"?")),
+                (
+                    "limit",
+                    "\"much\" is no size: write a number of bytes or for example \"64KiB\" or \"10MB\"",
+                    None,
+                ),
+                (
+                    "mode",
+                    "unknown value \"fats\"; possible are fast, slow",
+                    Some("did you mean \"fast\"?"),
+                ),
                 ("url", "unknown option `url`", Some("did you mean `urls`?")),
             ],
         );
         check(
             "[[nested]]\nname = 'x'\n[[nested]]\nnam = 'y'",
-            &[("nested[1].nam", "unknown option `nam`", Some("did you mean `name`?"))],
+            &[(
+                "nested[1].nam",
+                "unknown option `nam`",
+                Some("did you mean `name`?"),
+            )],
         );
-        check("[headers]\nx = 1", &[("headers.x", "expected a string, found integer `1`", None)]);
-        check("[[nested]]\ncount = -1", &[(
-            "nested[0].count",
-            "invalid value: integer `-1`, expected u32",
-            None,
-        )]);
+        check(
+            "[headers]\nx = 1",
+            &[("headers.x", "expected a string, found integer `1`", None)],
+        );
+        check(
+            "[[nested]]\ncount = -1",
+            &[(
+                "nested[0].count",
+                "invalid value: integer `-1`, expected u32",
+                None,
+            )],
+        );
     }
 }

@@ -64,7 +64,10 @@ mod tests {
     #[test]
     fn never_shows_itself() {
         let secret = Secret::new("hunter2");
-        let shown = format!("{secret} {secret:?} {}", serde_json::to_string(&secret).unwrap());
+        let shown = format!(
+            "{secret} {secret:?} {}",
+            serde_json::to_string(&secret).unwrap()
+        );
         assert!(!shown.contains("hunter2"));
         assert_eq!(secret.expose(), "hunter2");
     }

@@ -52,7 +52,9 @@ const UNITS: [(&str, u64); 9] = [
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = UNITS.iter().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale));
+        let unit = UNITS
+            .iter()
+            .find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale));
         let (name, scale) = unit.unwrap_or(&("B", 1));
         write!(f, "{}{name}", self.0 / scale)
     }
@@ -71,20 +73,28 @@ pub struct ParseSizeError(String);
 pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
     let wrong = || ParseSizeError(text.to_owned());
     let trimmed = text.trim();
-    let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+    let split = trimmed
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(split);
     let unit = unit.trim_start();
     let scale = if unit.is_empty() {
         1
     } else {
-        let known = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
+        let known = UNITS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(unit));
         known.ok_or_else(wrong)?.1
     };
     if let Ok(count) = number.parse::<u64>() {
         return count.checked_mul(scale).ok_or_else(wrong);
     }
     let bytes = number.parse::<f64>().map_err(|_| wrong())? * scale as f64;
-    if bytes >= 0.0 && bytes < u64::MAX as f64 { Ok(bytes.round() as u64) } else { Err(wrong()) }
+    if bytes >= 0.0 && bytes < u64::MAX as f64 {
+        Ok(bytes.round() as u64)
+    } else {
+        Err(wrong())
+    }
 }
 
 impl Serialize for Size {
