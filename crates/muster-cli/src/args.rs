@@ -165,9 +165,9 @@ pub(crate) struct SourceArgs {
 /// How changes of files are noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WatchMode {
-    /// The system tells.
+    /// Within a quarter of a second.
     Notify,
-    /// By looking every now and then.
+    /// At the interval of `--watch-interval`.
     Poll,
 }
 

@@ -26,7 +26,9 @@ pub enum Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// No token, or a wrong one.
-    #[error("this needs the token: send `Authorization: Bearer` with the contents of the file `token` in the state directory, or use the unix socket there")]
+    #[error(
+        "this needs the token: send `Authorization: Bearer` with the contents of the file `token` in the state directory, or use the unix socket there"
+    )]
     Token,
     /// The Host header names something else.
     #[error("the Host header does not name this API")]
@@ -49,7 +51,11 @@ impl Access {
     pub fn new(token: Secret, address: &str) -> Self {
         let host = host_of(address).to_owned();
         let wildcard = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        let hosts = if wildcard || host.is_empty() { Vec::new() } else { vec![host] };
+        let hosts = if wildcard || host.is_empty() {
+            Vec::new()
+        } else {
+            vec![host]
+        };
         Self { token, hosts }
     }
 
@@ -57,7 +63,13 @@ impl Access {
     ///
     /// # Errors
     /// Why it may not.
-    pub fn check(&self, peer: Peer, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Denied> {
+    pub fn check(
+        &self,
+        peer: Peer,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), Denied> {
         let Peer::Tcp(from) = peer else { return Ok(()) };
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).unwrap_or_default();
@@ -65,7 +77,9 @@ impl Access {
             return Err(Denied::Host);
         }
         if let Some(origin) = text(header::ORIGIN) {
-            let own = origin.split_once("://").is_some_and(|(_, rest)| rest == host);
+            let own = origin
+                .split_once("://")
+                .is_some_and(|(_, rest)| rest == host);
             if !own {
                 return Err(Denied::Origin);
             }
@@ -102,7 +116,11 @@ fn host_of(address: &str) -> &str {
 
 /// Compares in a time that does not tell where the difference is.
 fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    a.len() == b.len()
+        && a.bytes()
+            .zip(b.bytes())
+            .fold(0, |sum, (a, b)| sum | (a ^ b))
+            == 0
 }
 
 /// Reads the token from the file `token` in the state directory, or makes one.
@@ -124,7 +142,11 @@ pub fn token(directory: &Path) -> io::Result<Secret> {
     let fresh = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.create(true).write(true).truncate(true).open(&fresh)?;
+    let mut file = options
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .open(&fresh)?;
     writeln!(file, "{token}")?;
     file.sync_all()?;
     fs::rename(&fresh, &path)?;
@@ -140,14 +162,27 @@ pub fn token_path(directory: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn check(peer: &str, method: Method, headers: &[(&'static str, &str)], want: Result<(), Denied>) {
+    fn check(
+        peer: &str,
+        method: Method,
+        headers: &[(&'static str, &str)],
+        want: Result<(), Denied>,
+    ) {
         let access = Access::new(Secret::new("s3cret"), "127.0.0.1:8679");
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        let peer = if peer.is_empty() { Peer::Unix } else { Peer::Tcp(peer.parse().unwrap()) };
-        assert_eq!(access.check(peer, &method, "/api/v1/status", &map), want, "{peer:?} {headers:?}");
+        let peer = if peer.is_empty() {
+            Peer::Unix
+        } else {
+            Peer::Tcp(peer.parse().unwrap())
+        };
+        assert_eq!(
+            access.check(peer, &method, "/api/v1/status", &map),
+            want,
+            "{peer:?} {headers:?}"
+        );
     }
 
     #[test]
@@ -157,23 +192,58 @@ mod tests {
         let wrong = ("authorization", "Bearer s3creT");
         check("127.0.0.1:5000", Method::GET, &[host], Ok(()));
         check("127.0.0.1:5000", Method::POST, &[host], Err(Denied::Token));
-        check("127.0.0.1:5000", Method::POST, &[host, wrong], Err(Denied::Token));
+        check(
+            "127.0.0.1:5000",
+            Method::POST,
+            &[host, wrong],
+            Err(Denied::Token),
+        );
         check("127.0.0.1:5000", Method::POST, &[host, token], Ok(()));
-        check("10.0.0.7:5000", Method::GET, &[("host", "db1:8679")], Err(Denied::Token));
-        check("10.0.0.7:5000", Method::GET, &[("host", "db1:8679"), token], Ok(()));
+        check(
+            "10.0.0.7:5000",
+            Method::GET,
+            &[("host", "db1:8679")],
+            Err(Denied::Token),
+        );
+        check(
+            "10.0.0.7:5000",
+            Method::GET,
+            &[("host", "db1:8679"), token],
+            Ok(()),
+        );
         check("", Method::POST, &[], Ok(()));
     }
 
     #[test]
     fn other_names_and_other_sites_are_refused() {
         let token = ("authorization", "Bearer s3cret");
-        check("127.0.0.1:5000", Method::GET, &[("host", "evil.example")], Err(Denied::Host));
+        check(
+            "127.0.0.1:5000",
+            Method::GET,
+            &[("host", "evil.example")],
+            Err(Denied::Host),
+        );
         check("[::1]:5000", Method::GET, &[("host", "[::1]:8679")], Ok(()));
-        check("127.0.0.1:5000", Method::GET, &[("host", "localhost")], Ok(()));
+        check(
+            "127.0.0.1:5000",
+            Method::GET,
+            &[("host", "localhost")],
+            Ok(()),
+        );
         let host = ("host", "localhost:8679");
         let evil = ("origin", "http://evil.example");
-        check("127.0.0.1:5000", Method::POST, &[host, evil, token], Err(Denied::Origin));
-        check("127.0.0.1:5000", Method::POST, &[host, ("origin", "http://localhost:8679"), token], Ok(()));
+        check(
+            "127.0.0.1:5000",
+            Method::POST,
+            &[host, evil, token],
+            Err(Denied::Origin),
+        );
+        check(
+            "127.0.0.1:5000",
+            Method::POST,
+            &[host, ("origin", "http://localhost:8679"), token],
+            Ok(()),
+        );
     }
 
     #[test]
@@ -183,7 +253,10 @@ mod tests {
         let first = token(directory.path()).unwrap();
         assert_eq!(first.expose().len(), 64);
         assert_eq!(token(directory.path()).unwrap(), first);
-        let mode = fs::metadata(token_path(directory.path())).unwrap().permissions().mode();
+        let mode = fs::metadata(token_path(directory.path()))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

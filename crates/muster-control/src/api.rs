@@ -28,9 +28,7 @@ pub use agent::describe_plugins;
 pub use changes::{ChangeBody, DiffView, RollbackBody, StepBody};
 pub use components::{ComponentBody, TriedView};
 pub use error::{ApiError, ErrorBody, Problem};
-pub use views::{
-    AppliedView, ComponentView, EditView, QueueView, RecordView, StatusView, Trouble,
-};
+pub use views::{AppliedView, ComponentView, EditView, QueueView, RecordView, StatusView, Trouble};
 
 use crate::Controller;
 use crate::access::{Access, Peer};
@@ -67,7 +65,9 @@ pub struct Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("state_dir", &self.state_dir).finish_non_exhaustive()
+        f.debug_struct("Api")
+            .field("state_dir", &self.state_dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +94,10 @@ impl Api {
         let (router, description) = routes();
         let description = Arc::new(description);
         router
-            .route("/api/v1/openapi.json", get(move || async move { Json((*description).clone()) }))
+            .route(
+                "/api/v1/openapi.json",
+                get(move || async move { Json((*description).clone()) }),
+            )
             .fallback(not_found)
             .layer(middleware::from_fn(limit_time))
             .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
@@ -125,7 +128,12 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(debug::tasks))
         .routes(routes!(debug::task_count))
         .routes(routes!(components::list, components::add))
-        .routes(routes!(components::show, components::put, components::patch, components::remove))
+        .routes(routes!(
+            components::show,
+            components::put,
+            components::patch,
+            components::remove
+        ))
         .routes(routes!(components::pause))
         .routes(routes!(components::resume))
         .routes(routes!(components::test))
@@ -160,7 +168,8 @@ async fn limit_time(request: Request, next: Next) -> Response {
     }
     match muster_tasks::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "it took too long").into_response(),
+        Err(_) => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "it took too long")
+            .into_response(),
     }
 }
 
@@ -190,6 +199,10 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> OptionalFromRequest<S> for 
 }
 
 fn rejected(rejection: &JsonRejection) -> ApiError {
-    let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "invalid" };
+    let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        "too-large"
+    } else {
+        "invalid"
+    };
     ApiError::new(rejection.status(), code, rejection.body_text())
 }

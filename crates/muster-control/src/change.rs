@@ -20,7 +20,8 @@ pub enum Step {
     Set(Box<Definition>),
     /// A component as it is to be, whether it exists or not.
     Put(Box<Definition>),
-    /// Some options of a component that exists: those given replace, `null` removes.
+    /// Some options of a component that exists: those given replace, `null` removes, a dot in a
+    /// name leads into a sub-table.
     Patch(ComponentId, Map<String, Value>),
     /// A component is to be no more; refused if the ID does not exist.
     Remove(ComponentId),
@@ -109,10 +110,12 @@ pub fn edits(definitions: &Definitions, steps: &[Step]) -> Result<Edits, ChangeE
             None => definitions.get(id).cloned(),
         };
         let exists = |now: &Option<Arc<Definition>>| {
-            let at = now.as_ref().map_or_else(String::new, |d| format!(" (defined in {})", d.source));
-            format!("{} exists already{at}; use `set` to change it", id)
+            let at = now
+                .as_ref()
+                .map_or_else(String::new, |d| format!(" (defined in {})", d.source));
+            format!("{id} exists already{at}; use `set` to change it")
         };
-        let absent = || format!("there is no {}", id);
+        let absent = || format!("there is no {id}");
         let after = match (step, &now) {
             (Step::Add(_), Some(_)) => {
                 conflicts.push(exists(&now));
@@ -123,14 +126,15 @@ pub fn edits(definitions: &Definitions, steps: &[Step]) -> Result<Edits, ChangeE
             (Step::Patch(_, options), Some(old)) => match patched(old, options) {
                 Ok(definition) => Some(Arc::new(definition)),
                 Err(why) => {
-                    conflicts.push(format!("{}: {why}", id));
+                    conflicts.push(format!("{id}: {why}"));
                     continue;
                 }
             },
             (Step::Remove(_), Some(_)) => None,
-            (Step::Pause(_, paused), Some(old)) => {
-                Some(Arc::new(Definition { paused: *paused, ..(**old).clone() }))
-            }
+            (Step::Pause(_, paused), Some(old)) => Some(Arc::new(Definition {
+                paused: *paused,
+                ..(**old).clone()
+            })),
             (Step::Set(_) | Step::Patch(..) | Step::Remove(_) | Step::Pause(..), None) => {
                 missing.push(absent());
                 continue;
@@ -156,21 +160,44 @@ pub fn edits(definitions: &Definitions, steps: &[Step]) -> Result<Edits, ChangeE
 
 /// A definition that takes the place of an older one keeps its place among the processors.
 fn successor(old: &Definition, new: &Definition) -> Definition {
-    let position = if new.position == 0 { old.position } else { new.position };
-    Definition { position, ..new.clone() }
+    let position = if new.position == 0 {
+        old.position
+    } else {
+        new.position
+    };
+    Definition {
+        position,
+        ..new.clone()
+    }
 }
 
 fn patched(old: &Definition, options: &Map<String, Value>) -> Result<Definition, String> {
     let mut definition = old.clone();
     definition.source = Source::Api;
     for (key, value) in options {
-        if value.is_null() {
-            definition.options.remove(key);
-        } else {
-            definition.options.insert(key.clone(), to_toml(value).map_err(|why| format!("{key}: {why}"))?);
-        }
+        let value = (!value.is_null()).then(|| to_toml(value)).transpose();
+        let value = value.map_err(|why| format!("{key}: {why}"))?;
+        patch(&mut definition.options, key, value)?;
     }
     Ok(definition)
+}
+
+/// Sets or removes one option; a dot in the key leads into a sub-table.
+fn patch(table: &mut toml::Table, key: &str, value: Option<toml::Value>) -> Result<(), String> {
+    let Some((outer, rest)) = key.split_once('.') else {
+        match value {
+            Some(value) => drop(table.insert(key.to_owned(), value)),
+            None => drop(table.remove(key)),
+        }
+        return Ok(());
+    };
+    let inner = table.entry(outer).or_insert_with(|| toml::Table::new().into());
+    let inner = inner.as_table_mut().ok_or_else(|| format!("{key}: `{outer}` is no table"))?;
+    patch(inner, rest, value)?;
+    if inner.is_empty() {
+        table.remove(outer);
+    }
+    Ok(())
 }
 
 /// A JSON value as the TOML that a file would have.
@@ -256,6 +283,7 @@ impl Edit {
 mod tests {
     use super::*;
     use crate::desired::tests::definition;
+    use serde_json::json;
 
     fn check(steps: Vec<Step>, want: Result<&[(&str, EditKind)], &str>) {
         let (a, b) = (definition("a", 1), definition("b", 1));
@@ -281,21 +309,65 @@ mod tests {
 
     #[test]
     fn steps_that_fit_become_edits() {
-        let steps = vec![Step::Add(boxed("c", 1)), Step::Set(boxed("a", 2)), Step::Remove(id("b"))];
-        let want = [("a", EditKind::Changed), ("b", EditKind::Removed), ("c", EditKind::Added)];
+        let steps = vec![
+            Step::Add(boxed("c", 1)),
+            Step::Set(boxed("a", 2)),
+            Step::Remove(id("b")),
+        ];
+        let want = [
+            ("a", EditKind::Changed),
+            ("b", EditKind::Removed),
+            ("c", EditKind::Added),
+        ];
         check(steps, Ok(&want));
         check(vec![Step::Put(boxed("a", 1))], Ok(&[]));
-        check(vec![Step::Pause(id("a"), true)], Ok(&[("a", EditKind::Changed)]));
-        check(vec![Step::Remove(id("a")), Step::Add(boxed("a", 1))], Ok(&[]));
-        check(vec![Step::Add(boxed("c", 1)), Step::Remove(id("c"))], Ok(&[]));
+        check(
+            vec![Step::Pause(id("a"), true)],
+            Ok(&[("a", EditKind::Changed)]),
+        );
+        check(
+            vec![Step::Remove(id("a")), Step::Add(boxed("a", 1))],
+            Ok(&[]),
+        );
+        check(
+            vec![Step::Add(boxed("c", 1)), Step::Remove(id("c"))],
+            Ok(&[]),
+        );
+    }
+
+    #[test]
+    fn options_are_patched_one_by_one() {
+        let check = |patch: Value, want: &str| {
+            let mut old = (*definition("a", 1)).clone();
+            old.options.insert("tags".into(), toml::Table::from_iter([("dc", "x")]).into());
+            let got = match patched(&old, patch.as_object().unwrap()) {
+                Ok(definition) => definition.options.to_string(),
+                Err(why) => why,
+            };
+            assert_eq!(got.trim(), want);
+        };
+        check(json!({"n": 2, "tags": null}), "n = 2");
+        check(json!({"tags": {"y": 1}}), "n = 1\n\n[tags]\ny = 1");
+        check(json!({"tags.y": 1}), "n = 1\n\n[tags]\ndc = \"x\"\ny = 1");
+        check(json!({"tags.dc": null}), "n = 1");
+        check(json!({"a.b.c": 1, "n": null}), "[a.b]\nc = 1\n\n[tags]\ndc = \"x\"");
+        check(json!({"none.b": null}), "n = 1\n\n[tags]\ndc = \"x\"");
+        check(json!({"n.b": 1}), "n.b: `n` is no table");
     }
 
     #[test]
     fn all_that_does_not_fit_is_named() {
-        let steps = vec![Step::Add(boxed("a", 1)), Step::Remove(id("x")), Step::Add(boxed("c", 1))];
+        let steps = vec![
+            Step::Add(boxed("a", 1)),
+            Step::Remove(id("x")),
+            Step::Add(boxed("c", 1)),
+        ];
         let want = "inputs/a exists already (defined in the API); use `set` to change it\n\
                     there is no inputs/x";
         check(steps, Err(want));
-        check(vec![Step::Pause(id("y"), true)], Err("there is no inputs/y"));
+        check(
+            vec![Step::Pause(id("y"), true)],
+            Err("there is no inputs/y"),
+        );
     }
 }

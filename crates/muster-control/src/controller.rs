@@ -110,11 +110,15 @@ impl Controller {
             changing: tokio::sync::Mutex::new(()),
             current: Mutex::new(current),
         };
-        let controller = Self { inner: Arc::new(inner) };
+        let controller = Self {
+            inner: Arc::new(inner),
+        };
         let prepared = controller.prepare(&change).await?;
         if !edits.is_empty() {
             let next = controller.inner.current.lock().clone();
-            controller.persist(next, edits, "start", String::new(), &BTreeMap::new()).await?;
+            controller
+                .persist(next, edits, "start", String::new(), &BTreeMap::new())
+                .await?;
         }
         controller.inner.engine.commit(prepared);
         controller.keep_states();
@@ -130,7 +134,8 @@ impl Controller {
     /// # Cancel safety
     /// The change goes on if the future is dropped.
     pub async fn apply(&self, request: Request) -> Result<Applied, ChangeError> {
-        self.in_task(move |this| async move { this.apply_now(request).await }).await
+        self.in_task(move |this| async move { this.apply_now(request).await })
+            .await
     }
 
     /// Takes over what the files say now. What the API said stays over it.
@@ -138,7 +143,9 @@ impl Controller {
     /// # Errors
     /// As [`apply`](Self::apply); then the last good state runs on.
     pub async fn reload(&self, config: Config) -> Result<Applied, ChangeError> {
-        let outcome = self.in_task(move |this| async move { this.reload_now(config).await }).await;
+        let outcome = self
+            .in_task(move |this| async move { this.reload_now(config).await })
+            .await;
         self.note_reload(outcome.as_ref().err().map(ToString::to_string));
         outcome
     }
@@ -154,7 +161,8 @@ impl Controller {
     /// # Errors
     /// As [`apply`](Self::apply), and if the generation is not kept.
     pub async fn rollback(&self, generation: u64, dry_run: bool) -> Result<Applied, ChangeError> {
-        self.in_task(move |this| async move { this.rollback_now(generation, dry_run).await }).await
+        self.in_task(move |this| async move { this.rollback_now(generation, dry_run).await })
+            .await
     }
 
     /// Starts a component anew as it is defined: one that is quarantined is tried at once.
@@ -169,7 +177,8 @@ impl Controller {
             let missing = || ChangeError::NotFound(vec![format!("there is no {id}")]);
             let definition = now.definitions.get(&id).cloned().ok_or_else(missing)?;
             let restart = Definitions::from([(id.clone(), definition)]);
-            this.make_with(now, Edits::new(), restart, "api", String::new(), false).await
+            this.make_with(now, Edits::new(), restart, "api", String::new(), false)
+                .await
         })
         .await
     }
@@ -210,7 +219,8 @@ impl Controller {
     /// # Errors
     /// If they cannot be read.
     pub async fn history(&self, up_to: u64, most: usize) -> Result<Vec<Record>, ChangeError> {
-        self.with_store(move |store| Ok(store.history(up_to, most)?)).await
+        self.with_store(move |store| Ok(store.history(up_to, most)?))
+            .await
     }
 
     /// What lies between two generations.
@@ -218,8 +228,15 @@ impl Controller {
     /// # Errors
     /// If one of them is not kept.
     pub async fn difference(&self, from: u64, to: u64) -> Result<Difference, ChangeError> {
-        let (before, after) = (self.definitions_at(from).await?, self.definitions_at(to).await?);
-        Ok(Difference { from, to, edits: difference(&before, &after) })
+        let (before, after) = (
+            self.definitions_at(from).await?,
+            self.definitions_at(to).await?,
+        );
+        Ok(Difference {
+            from,
+            to,
+            edits: difference(&before, &after),
+        })
     }
 
     /// Ends everything in at most `within`, and keeps what components want kept.
@@ -236,11 +253,18 @@ impl Controller {
         let now = self.inner.current.lock().clone();
         if let Some(base) = request.base.filter(|base| *base != now.generation) {
             let between = self.difference(base, now.generation).await;
-            let differs = between.map(|d| d.edits.into_keys().collect()).unwrap_or_default();
-            return Err(ChangeError::Stale { base, current: now.generation, differs });
+            let differs = between
+                .map(|d| d.edits.into_keys().collect())
+                .unwrap_or_default();
+            return Err(ChangeError::Stale {
+                base,
+                current: now.generation,
+                differs,
+            });
         }
         let edits = edits(&now.definitions, &request.steps)?;
-        self.make(now, edits, request.by, request.message, request.dry_run).await
+        self.make(now, edits, request.by, request.message, request.dry_run)
+            .await
     }
 
     async fn reload_now(&self, config: Config) -> Result<Applied, ChangeError> {
@@ -253,11 +277,17 @@ impl Controller {
         now.global_tags = config.global_tags;
         // What the API removed and the files no longer have needs no marker any more.
         let files = &now.files;
-        now.overlays.retain(|id, o| !matches!(o, Overlay::Removed) || files.contains_key(id));
+        now.overlays
+            .retain(|id, o| !matches!(o, Overlay::Removed) || files.contains_key(id));
         let wanted = effective(&now.files, &now.overlays);
         let edits = difference(&now.definitions, &wanted);
-        let restart = if settings_changed { wanted.clone() } else { Definitions::new() };
-        self.make_with(now, edits, restart, "files", String::new(), false).await
+        let restart = if settings_changed {
+            wanted.clone()
+        } else {
+            Definitions::new()
+        };
+        self.make_with(now, edits, restart, "files", String::new(), false)
+            .await
     }
 
     async fn rollback_now(&self, generation: u64, dry_run: bool) -> Result<Applied, ChangeError> {
@@ -277,7 +307,8 @@ impl Controller {
         message: String,
         dry_run: bool,
     ) -> Result<Applied, ChangeError> {
-        self.make_with(now, edits, Definitions::new(), by, message, dry_run).await
+        self.make_with(now, edits, Definitions::new(), by, message, dry_run)
+            .await
     }
 
     /// Prepares, persists and commits. `restart` are components to start anew although their
@@ -308,7 +339,11 @@ impl Controller {
         };
         let prepared = self.prepare(&change).await?;
         if dry_run {
-            return Ok(Applied { generation: next.generation, edits, dry_run });
+            return Ok(Applied {
+                generation: next.generation,
+                edits,
+                dry_run,
+            });
         }
         let before = next.overlays.clone();
         redo(&mut next.definitions, &edits);
@@ -318,14 +353,23 @@ impl Controller {
             next.generation
         } else {
             let changed = overlay_changes(&before, &next.overlays);
-            self.persist(next, edits.clone(), by, message, &changed).await?
+            self.persist(next, edits.clone(), by, message, &changed)
+                .await?
         };
         self.inner.engine.commit(prepared);
-        Ok(Applied { generation: persisted, edits, dry_run })
+        Ok(Applied {
+            generation: persisted,
+            edits,
+            dry_run,
+        })
     }
 
     async fn prepare(&self, change: &Change) -> Result<Prepared, ChangeError> {
-        self.inner.engine.prepare(change).await.map_err(ChangeError::Refused)
+        self.inner
+            .engine
+            .prepare(change)
+            .await
+            .map_err(ChangeError::Refused)
     }
 
     /// Writes the change durably, then makes `next` the present state.
@@ -340,9 +384,16 @@ impl Controller {
         next.generation += 1;
         let generation = next.generation;
         let at = Timestamp::now().nanos();
-        let record = Record { generation, at, by: by.to_owned(), message, edits };
+        let record = Record {
+            generation,
+            at,
+            by: by.to_owned(),
+            message,
+            edits,
+        };
         let overlays = overlays.clone();
-        self.with_store(move |store| Ok(store.write(&record, &overlays)?)).await?;
+        self.with_store(move |store| Ok(store.write(&record, &overlays)?))
+            .await?;
         let mut current = self.inner.current.lock();
         next.reload = current.reload.take();
         *current = next;
@@ -360,7 +411,10 @@ impl Controller {
         }
         let most = usize::try_from(KEPT_CHANGES).unwrap_or(usize::MAX);
         let records = self.history(present, most).await?;
-        let since: Vec<_> = records.iter().take_while(|r| r.generation > generation).collect();
+        let since: Vec<_> = records
+            .iter()
+            .take_while(|r| r.generation > generation)
+            .collect();
         if since.len() as u64 != present - generation {
             return Err(ChangeError::NoGeneration(generation));
         }
@@ -395,7 +449,9 @@ impl Controller {
             return Ok(());
         }
         let kept = changes.clone();
-        let written = self.with_store(move |store| Ok(store.write_states(&changes)?)).await;
+        let written = self
+            .with_store(move |store| Ok(store.write_states(&changes)?))
+            .await;
         if written.is_err() {
             self.inner.engine.states().put_back(kept);
         }
@@ -408,7 +464,10 @@ impl Controller {
         work: impl FnOnce(&Store) -> Result<T, ChangeError> + Send + 'static,
     ) -> Result<T, ChangeError> {
         let store = Arc::clone(&self.inner.store);
-        let handle = self.inner.group.spawn_blocking("store", move |_| work(&store));
+        let handle = self
+            .inner
+            .group
+            .spawn_blocking("store", move |_| work(&store));
         match handle.map_err(|_| ChangeError::Stopping)?.join().await {
             Outcome::Done(result) => result,
             _ => Err(ChangeError::Stopping),
@@ -433,7 +492,10 @@ impl Controller {
 }
 
 fn by_id(definitions: Vec<Definition>) -> Definitions {
-    definitions.into_iter().map(|d| (d.id.clone(), Arc::new(d))).collect()
+    definitions
+        .into_iter()
+        .map(|d| (d.id.clone(), Arc::new(d)))
+        .collect()
 }
 
 /// Which overlays differ, with what they are now.
@@ -442,7 +504,10 @@ fn overlay_changes(before: &Overlays, after: &Overlays) -> BTreeMap<ComponentId,
     for id in before.keys().filter(|id| !after.contains_key(*id)) {
         changes.insert(id.clone(), None);
     }
-    for (id, overlay) in after.iter().filter(|(id, overlay)| before.get(*id) != Some(*overlay)) {
+    for (id, overlay) in after
+        .iter()
+        .filter(|(id, overlay)| before.get(*id) != Some(*overlay))
+    {
         changes.insert(id.clone(), Some(overlay.clone()));
     }
     changes

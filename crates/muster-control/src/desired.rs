@@ -51,7 +51,9 @@ pub fn effective(files: &Definitions, overlays: &Overlays) -> Definitions {
 pub fn overlays_for(files: &Definitions, desired: &Definitions) -> Overlays {
     let mut overlays = Overlays::new();
     for (id, definition) in desired {
-        let same = files.get(id).is_some_and(|file| file.same_configuration(definition));
+        let same = files
+            .get(id)
+            .is_some_and(|file| file.same_configuration(definition));
         if !same {
             overlays.insert(id.clone(), Overlay::Set(Arc::clone(definition)));
         }
@@ -68,12 +70,21 @@ pub fn difference(from: &Definitions, to: &Definitions) -> Edits {
     for (id, before) in from {
         let after = to.get(id);
         if !after.is_some_and(|after| before.same_configuration(after)) {
-            let edit = Edit { before: Some(Arc::clone(before)), after: after.cloned() };
+            let edit = Edit {
+                before: Some(Arc::clone(before)),
+                after: after.cloned(),
+            };
             edits.insert(id.clone(), edit);
         }
     }
     for (id, after) in to.iter().filter(|(id, _)| !from.contains_key(*id)) {
-        edits.insert(id.clone(), Edit { before: None, after: Some(Arc::clone(after)) });
+        edits.insert(
+            id.clone(),
+            Edit {
+                before: None,
+                after: Some(Arc::clone(after)),
+            },
+        );
     }
     edits
 }

@@ -116,20 +116,44 @@ pub(crate) fn text(controller: &Controller, root: &Group) -> String {
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     gauge("muster_build_info", "The program's version.", &version, 1.0);
     let started = engine.started().nanos() as f64 / NANOS;
-    gauge("muster_start_time_seconds", "When the agent started, since 1970.", &[], started);
+    gauge(
+        "muster_start_time_seconds",
+        "When the agent started, since 1970.",
+        &[],
+        started,
+    );
     let age = (Timestamp::now().nanos() - engine.started().nanos()) as f64 / NANOS;
-    gauge("muster_uptime_seconds", "How long the agent runs.", &[], age);
+    gauge(
+        "muster_uptime_seconds",
+        "How long the agent runs.",
+        &[],
+        age,
+    );
     let generation = controller.generation() as f64;
-    gauge("muster_generation", "The generation of the desired state.", &[], generation);
+    gauge(
+        "muster_generation",
+        "The generation of the desired state.",
+        &[],
+        generation,
+    );
     gauge("muster_tasks", "Tasks that live.", &[], root.count() as f64);
-    let failed = controller.last_reload().is_some_and(|reload| reload.error.is_some());
+    let failed = controller
+        .last_reload()
+        .is_some_and(|reload| reload.error.is_some());
     let good = f64::from(u8::from(!failed));
-    gauge("muster_reload_ok", "Whether the files could be used when they were last read.", &[], good);
+    gauge(
+        "muster_reload_ok",
+        "Whether the files could be used when they were last read.",
+        &[],
+        good,
+    );
     let components = engine.observe();
     for family in FAMILIES {
         text.family(family.name, family.kind, family.help);
         for component in &components {
-            let Some(value) = (family.value)(component) else { continue };
+            let Some(value) = (family.value)(component) else {
+                continue;
+            };
             let definition = &component.definition;
             let labels = [
                 ("kind", definition.id.kind.as_str()),

@@ -34,7 +34,9 @@ pub const SOCKET_NAME: &str = "api.sock";
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// An address other than loopback, without TLS.
-    #[error("listen on {0}: it is not a loopback address, and the API has no TLS; set `insecure = true` in [control] to do it anyway")]
+    #[error(
+        "listen on {0}: it is not a loopback address, and the API has no TLS; set `insecure = true` in [control] to do it anyway"
+    )]
     NotLoopback(String),
     /// The address means nothing.
     #[error("listen on {0:?}: expected host:port, for example 127.0.0.1:8679")]
@@ -66,7 +68,12 @@ impl Sockets {
     /// # Errors
     /// If an address is refused or cannot be bound.
     pub async fn bind(settings: &ControlSettings, directory: &Path) -> Result<Self, ListenError> {
-        let mut sockets = Self { tcp: None, unix: None, unix_path: None, notice: None };
+        let mut sockets = Self {
+            tcp: None,
+            unix: None,
+            unix_path: None,
+            notice: None,
+        };
         if settings.unix_socket {
             let path = settings
                 .unix_socket_path
@@ -95,7 +102,10 @@ impl Sockets {
                     ));
                 }
                 Err(source) => {
-                    return Err(ListenError::Bind { address: settings.address.clone(), source });
+                    return Err(ListenError::Bind {
+                        address: settings.address.clone(),
+                        source,
+                    });
                 }
             }
         }
@@ -119,7 +129,9 @@ impl Sockets {
             let (connections, router, slots) = (group.clone(), router.clone(), Arc::clone(&slots));
             go(group, "accept-tcp", async move {
                 loop {
-                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                        return;
+                    };
                     match tcp.accept().await {
                         Ok((stream, peer)) => {
                             connection(&connections, stream, Peer::Tcp(peer), &router, slot);
@@ -135,7 +147,9 @@ impl Sockets {
             go(group, "accept-unix", async move {
                 let _removed_at_the_end = path.map(RemoveAtEnd);
                 loop {
-                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                        return;
+                    };
                     match unix.accept().await {
                         Ok((stream, _)) => {
                             connection(&connections, stream, Peer::Unix, &router, slot);
@@ -177,14 +191,17 @@ fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = router.clone().map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        request.map(axum::body::Body::new)
-    });
+    let service = router
+        .clone()
+        .map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request.map(axum::body::Body::new)
+        });
     go(group, "connection", async move {
         let _slot = slot;
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
         let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         if let Err(error) = served.await {
             tracing::debug!("a connection to the API ended: {error}");
@@ -215,5 +232,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 /// What is answered to a path that there is not.
 pub(crate) async fn not_found() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "there is no such path; see /api/v1/openapi.json\n")
+    (
+        StatusCode::NOT_FOUND,
+        "there is no such path; see /api/v1/openapi.json\n",
+    )
 }

@@ -45,15 +45,27 @@ impl StateDir {
         };
         make_private(path).map_err(failed(path))?;
         let lock_path = path.join("lock");
-        let options = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).to_owned();
+        let options = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .to_owned();
         let mut lock = options.open(&lock_path).map_err(failed(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let known = lock.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
-                let who = if known { format!(" (process {})", holder.trim()) } else { String::new() };
-                return Err(StateDirError::Taken { path: path.to_owned(), who });
+                let who = if known {
+                    format!(" (process {})", holder.trim())
+                } else {
+                    String::new()
+                };
+                return Err(StateDirError::Taken {
+                    path: path.to_owned(),
+                    who,
+                });
             }
             Err(TryLockError::Error(source)) => return Err(failed(&lock_path)(source)),
         }
@@ -62,7 +74,10 @@ impl StateDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(failed(&lock_path))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The directory.
@@ -76,7 +91,10 @@ fn make_private(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 #[cfg(test)]
@@ -89,7 +107,10 @@ mod tests {
         let path = parent.path().join("state");
         let first = StateDir::open(&path).unwrap();
         let refused = StateDir::open(&path).unwrap_err().to_string();
-        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(
+            refused.contains(&format!("process {}", std::process::id())),
+            "{refused}"
+        );
         drop(first);
         StateDir::open(&path).unwrap();
     }

@@ -58,7 +58,9 @@ pub enum StoreError {
         reason: String,
     },
     /// It was written by a newer version.
-    #[error("read {path}: its format is version {found}, this program knows version {FORMAT}; use the newer program")]
+    #[error(
+        "read {path}: its format is version {found}, this program knows version {FORMAT}; use the newer program"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -106,7 +108,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,30 +121,37 @@ impl Store {
     /// If that fails, or the database is of a newer version.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("desired.redb");
-        let store = Self { path, database: Mutex::new(None) };
-        store.with(|database| {
-            let write = database.begin_write()?;
-            let found = {
-                let mut meta = write.open_table(META)?;
-                let found = meta.get("format")?.map(|version| version.value());
-                if found.is_none() {
-                    meta.insert("format", FORMAT)?;
+        let store = Self {
+            path,
+            database: Mutex::new(None),
+        };
+        store
+            .with(|database| {
+                let write = database.begin_write()?;
+                let found = {
+                    let mut meta = write.open_table(META)?;
+                    let found = meta.get("format")?.map(|version| version.value());
+                    if found.is_none() {
+                        meta.insert("format", FORMAT)?;
+                    }
+                    write.open_table(DEFINITIONS)?;
+                    write.open_table(OVERLAYS)?;
+                    write.open_table(HISTORY)?;
+                    write.open_table(STATES)?;
+                    found.unwrap_or(FORMAT)
+                };
+                write.commit()?;
+                Ok(found)
+            })
+            .and_then(|found| {
+                if found > FORMAT {
+                    return Err(StoreError::Newer {
+                        path: store.path.clone(),
+                        found,
+                    });
                 }
-                write.open_table(DEFINITIONS)?;
-                write.open_table(OVERLAYS)?;
-                write.open_table(HISTORY)?;
-                write.open_table(STATES)?;
-                found.unwrap_or(FORMAT)
-            };
-            write.commit()?;
-            Ok(found)
-        })
-        .and_then(|found| {
-            if found > FORMAT {
-                return Err(StoreError::Newer { path: store.path.clone(), found });
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
         Ok(store)
     }
 
@@ -163,17 +174,24 @@ impl Store {
             };
             Ok((generation, rows(DEFINITIONS)?, rows(OVERLAYS)?, rows(STATES)?))
         })?;
-        let mut stored = Stored { generation, ..Stored::default() };
+        let mut stored = Stored {
+            generation,
+            ..Stored::default()
+        };
         for (key, value) in definitions {
             let definition: Definition = self.decode(&key, &value)?;
-            stored.definitions.insert(self.id(&key)?, Arc::new(definition));
+            stored
+                .definitions
+                .insert(self.id(&key)?, Arc::new(definition));
         }
         for (key, value) in overlays {
             let overlay: Overlay = self.decode(&key, &value)?;
             stored.overlays.insert(self.id(&key)?, overlay);
         }
         for (key, value) in states {
-            stored.states.push((self.id(&key)?, self.decode(&key, &value)?));
+            stored
+                .states
+                .push((self.id(&key)?, self.decode(&key, &value)?));
         }
         Ok(stored)
     }
@@ -191,18 +209,25 @@ impl Store {
         let encoded = self.encode("the change", record)?;
         let mut definitions = Vec::with_capacity(record.edits.len());
         for (id, edit) in &record.edits {
-            let value = edit.after.as_ref().map(|after| self.encode("a definition", &**after));
+            let value = edit
+                .after
+                .as_ref()
+                .map(|after| self.encode("a definition", &**after));
             definitions.push((id.to_string(), value.transpose()?));
         }
         let mut overlay_rows = Vec::with_capacity(overlays.len());
         for (id, overlay) in overlays {
-            let value = overlay.as_ref().map(|overlay| self.encode("an overlay", overlay));
+            let value = overlay
+                .as_ref()
+                .map(|overlay| self.encode("an overlay", overlay));
             overlay_rows.push((id.to_string(), value.transpose()?));
         }
         self.with(|database| {
             let write = database.begin_write()?;
             {
-                write.open_table(META)?.insert("generation", record.generation)?;
+                write
+                    .open_table(META)?
+                    .insert("generation", record.generation)?;
                 let mut history = write.open_table(HISTORY)?;
                 history.insert(record.generation, encoded.as_slice())?;
                 if let Some(forgotten) = record.generation.checked_sub(KEPT_CHANGES) {
@@ -238,7 +263,9 @@ impl Store {
             }
             Ok(rows)
         })?;
-        rows.iter().map(|row| self.decode("a change", row)).collect()
+        rows.iter()
+            .map(|row| self.decode("a change", row))
+            .collect()
     }
 
     /// Keeps what plugins want kept; `None` forgets.
@@ -254,7 +281,10 @@ impl Store {
         }
         let mut rows = Vec::with_capacity(states.len());
         for (id, state) in states {
-            let value = state.as_ref().map(|state| self.encode("a state", state)).transpose()?;
+            let value = state
+                .as_ref()
+                .map(|state| self.encode("a state", state))
+                .transpose()?;
             rows.push((id.to_string(), value));
         }
         self.with(|database| {
@@ -297,14 +327,24 @@ impl Store {
         create_private(&self.path).map_err(|error| self.disk("create", error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
-        builder.create(&self.path).map_err(|error| self.disk("open", error))
+        builder
+            .create(&self.path)
+            .map_err(|error| self.disk("open", error))
     }
 
     fn disk(&self, doing: &'static str, reason: impl std::fmt::Display) -> StoreError {
-        StoreError::Disk { doing, path: self.path.clone(), reason: reason.to_string() }
+        StoreError::Disk {
+            doing,
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
     }
 
-    fn decode<T: for<'de> Deserialize<'de>>(&self, what: &str, value: &[u8]) -> Result<T, StoreError> {
+    fn decode<T: for<'de> Deserialize<'de>>(
+        &self,
+        what: &str,
+        value: &[u8],
+    ) -> Result<T, StoreError> {
         serde_json::from_slice(value).map_err(|error| self.damaged(what, error))
     }
 
@@ -314,7 +354,11 @@ impl Store {
 
     fn damaged(&self, what: &str, reason: impl std::fmt::Display) -> StoreError {
         let (path, what) = (self.path.clone(), what.to_owned());
-        StoreError::Damaged { path, what, reason: reason.to_string() }
+        StoreError::Damaged {
+            path,
+            what,
+            reason: reason.to_string(),
+        }
     }
 
     fn id(&self, key: &str) -> Result<ComponentId, StoreError> {
@@ -333,7 +377,12 @@ pub fn parse_id(text: &str) -> Option<ComponentId> {
 fn create_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs::OpenOptions::new();
-    options.create(true).append(true).mode(0o600).open(path).map(drop)
+    options
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
 }
 
 /// Edits as a map from `inputs/cpu` to what was before and is after.
@@ -346,8 +395,10 @@ mod edits {
     use crate::desired::{Edit, Edits};
 
     pub(super) fn serialize<S: Serializer>(edits: &Edits, s: S) -> Result<S::Ok, S::Error> {
-        let map: BTreeMap<String, &Edit> =
-            edits.iter().map(|(id, edit)| (id.to_string(), edit)).collect();
+        let map: BTreeMap<String, &Edit> = edits
+            .iter()
+            .map(|(id, edit)| (id.to_string(), edit))
+            .collect();
         map.serialize(s)
     }
 
@@ -368,7 +419,13 @@ mod tests {
     use crate::desired::{Edit, difference};
 
     fn record(generation: u64, edits: Edits) -> Record {
-        Record { generation, at: 1, by: "api".into(), message: String::new(), edits }
+        Record {
+            generation,
+            at: 1,
+            by: "api".into(),
+            message: String::new(),
+            edits,
+        }
     }
 
     #[test]
@@ -379,10 +436,17 @@ mod tests {
             let store = Store::open(directory.path()).unwrap();
             let to = Definitions::from([(a.id.clone(), a.clone()), (b.id.clone(), b.clone())]);
             let overlays = BTreeMap::from([(a.id.clone(), Some(Overlay::Set(a.clone())))]);
-            store.write(&record(1, difference(&Definitions::new(), &to)), &overlays).unwrap();
-            let gone = Edit { before: Some(b.clone()), after: None };
+            store
+                .write(&record(1, difference(&Definitions::new(), &to)), &overlays)
+                .unwrap();
+            let gone = Edit {
+                before: Some(b.clone()),
+                after: None,
+            };
             let overlays = BTreeMap::from([(b.id.clone(), Some(Overlay::Removed))]);
-            store.write(&record(2, Edits::from([(b.id.clone(), gone)])), &overlays).unwrap();
+            store
+                .write(&record(2, Edits::from([(b.id.clone(), gone)])), &overlays)
+                .unwrap();
             let states = BTreeMap::from([(a.id.clone(), Some(Value::from(7)))]);
             store.write_states(&states).unwrap();
         }
@@ -393,7 +457,10 @@ mod tests {
         assert_eq!(stored.overlays.len(), 2);
         assert_eq!(stored.states, [(a.id.clone(), Value::from(7))]);
         let history = store.history(u64::MAX, 10).unwrap();
-        assert_eq!(history.iter().map(|r| r.generation).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(
+            history.iter().map(|r| r.generation).collect::<Vec<_>>(),
+            [2, 1]
+        );
     }
 
     #[test]

@@ -105,13 +105,20 @@ impl BuildContext {
             FormatUse::Serializer(default) => {
                 let name = take_format_name(&mut options, default)?;
                 let format = muster_formats::serializer(&name).ok_or_else(|| {
-                    unknown_format(&name, muster_formats::SERIALIZERS.iter().map(|row| row.name))
+                    unknown_format(
+                        &name,
+                        muster_formats::SERIALIZERS.iter().map(|row| row.name),
+                    )
                 })?;
                 let own = take_format_options(&mut options, &(format.options)(), &(row.options)());
                 serializer = Some(Arc::from((format.build)(&own)?));
             }
         }
-        Ok(Self { options, parser, serializer })
+        Ok(Self {
+            options,
+            parser,
+            serializer,
+        })
     }
 
     /// The plugin's own options.
@@ -129,7 +136,9 @@ impl BuildContext {
     /// # Errors
     /// If the plugin's row does not say that it uses one: a mistake in the plugin.
     pub fn parser(&self) -> Result<Arc<dyn Parser>, Vec<OptionError>> {
-        self.parser.clone().ok_or_else(|| vec![OptionError::new("data_format", "no parser here")])
+        self.parser
+            .clone()
+            .ok_or_else(|| vec![OptionError::new("data_format", "no parser here")])
     }
 
     /// The serializer of the configured data format.
@@ -155,15 +164,14 @@ fn take_format_name(options: &mut Table, default: &str) -> Result<String, Vec<Op
 
 /// Takes the format's options out. Those that the plugin knows too (`use_batch_format`) go to
 /// both, with the plugin's default.
-fn take_format_options(
-    options: &mut Table,
-    format: &[OptionDoc],
-    plugin: &[OptionDoc],
-) -> Table {
+fn take_format_options(options: &mut Table, format: &[OptionDoc], plugin: &[OptionDoc]) -> Table {
     let mut own = Table::new();
     for option in format {
         let value = match plugin.iter().find(|p| p.name == option.name) {
-            Some(shared) => options.get(&option.name).cloned().or_else(|| default_value(shared)),
+            Some(shared) => options
+                .get(&option.name)
+                .cloned()
+                .or_else(|| default_value(shared)),
             None => options.remove(&option.name),
         };
         if let Some(value) = value {

@@ -32,7 +32,9 @@ pub struct StartContext {
 
 impl std::fmt::Debug for StartContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StartContext").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("StartContext")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +42,13 @@ impl StartContext {
     /// The context of a component that starts. `group` is owned by the prepared component and
     /// stopped with it.
     pub fn new(id: ComponentId, group: Group, resources: Resources, interval: Duration) -> Self {
-        Self { id, group, resources, interval, telemetry: None }
+        Self {
+            id,
+            group,
+            resources,
+            interval,
+            telemetry: None,
+        }
     }
 
     /// The same with the agent's numbers about itself.
@@ -102,7 +110,14 @@ impl GatherContext {
         interval: Duration,
         timeout: Duration,
     ) -> Self {
-        Self { id, group, started, timeout, interval, reports: Arc::default() }
+        Self {
+            id,
+            group,
+            started,
+            timeout,
+            interval,
+            reports: Arc::default(),
+        }
     }
 
     /// The component.
@@ -161,7 +176,11 @@ impl GatherContext {
         let failed = || PluginError::new(format!("run {name} on a thread"));
         let handle = self.group.spawn_blocking(name, move |cx| work(&cx));
         let handle = handle.map_err(|refused| failed().because(refused.to_string()))?;
-        handle.join().await.into_result().map_err(|why| failed().because(why))
+        handle
+            .join()
+            .await
+            .into_result()
+            .map_err(|why| failed().because(why))
     }
 }
 
@@ -190,7 +209,9 @@ pub struct ServiceContext {
 
 impl std::fmt::Debug for ServiceContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServiceContext").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("ServiceContext")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -203,7 +224,13 @@ impl ServiceContext {
         timeout: Duration,
         emit: Arc<dyn Emit>,
     ) -> Self {
-        Self { id, ctx, interval, timeout, emit }
+        Self {
+            id,
+            ctx,
+            interval,
+            timeout,
+            emit,
+        }
     }
 
     /// The component.

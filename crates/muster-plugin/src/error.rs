@@ -18,7 +18,11 @@ pub struct PluginError {
 impl PluginError {
     /// A failure to do what `message` says.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, source: None }
+        Self {
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     /// The same with its reason.

@@ -56,7 +56,10 @@ impl FromStr for Kind {
 
     /// Reads the singular or the plural.
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|k| k.as_str() == text || k.plural() == text).ok_or(())
+        Self::ALL
+            .into_iter()
+            .find(|k| k.as_str() == text || k.plural() == text)
+            .ok_or(())
     }
 }
 
@@ -72,7 +75,10 @@ pub struct ComponentId {
 impl ComponentId {
     /// The identity of a component.
     pub fn new(kind: Kind, id: impl Into<Arc<str>>) -> Self {
-        Self { kind, id: id.into() }
+        Self {
+            kind,
+            id: id.into(),
+        }
     }
 }
 

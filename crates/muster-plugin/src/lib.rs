@@ -52,9 +52,7 @@ mod resources;
 
 pub use aggregator::Aggregator;
 pub use build::{Build, BuildContext, Built, FormatUse, PluginRow};
-pub use context::{
-    Emit, GatherContext, OutputContext, ServiceContext, StartContext, Telemetry,
-};
+pub use context::{Emit, GatherContext, OutputContext, ServiceContext, StartContext, Telemetry};
 pub use error::{PluginError, WriteError};
 pub use id::{ComponentId, Kind};
 pub use input::{Input, ServiceInput};

@@ -51,13 +51,21 @@ impl<'a> Selected<'a> {
     /// All metrics of the batch.
     pub fn all(batch: &'a mut Batch) -> Self {
         let end = batch.rows();
-        Self { batch, rows: None, end }
+        Self {
+            batch,
+            rows: None,
+            end,
+        }
     }
 
     /// The metrics in these rows, ascending.
     pub fn of_rows(batch: &'a mut Batch, rows: &'a [u32]) -> Self {
         let end = batch.rows();
-        Self { batch, rows: Some(rows), end }
+        Self {
+            batch,
+            rows: Some(rows),
+            end,
+        }
     }
 
     /// Calls `edit` for each selected metric. Metrics that were appended meanwhile are not visited.

@@ -23,12 +23,19 @@ impl Registry {
 
     /// The plugin of that kind and name.
     pub fn find(&self, kind: Kind, name: &str) -> Option<&'static PluginRow> {
-        self.rows.iter().copied().find(|row| row.kind() == kind && row.name == name)
+        self.rows
+            .iter()
+            .copied()
+            .find(|row| row.kind() == kind && row.name == name)
     }
 
     /// The name of the plugin that was probably meant.
     pub fn suggest(&self, kind: Kind, name: &str) -> Option<&'static str> {
-        let names = self.rows.iter().filter(|row| row.kind() == kind).map(|row| row.name);
+        let names = self
+            .rows
+            .iter()
+            .filter(|row| row.kind() == kind)
+            .map(|row| row.name);
         muster_options::suggest(name, names)
     }
 }

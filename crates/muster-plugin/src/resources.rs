@@ -62,7 +62,10 @@ impl Resources {
         if let Some(found) = held.get(name)
             && let Some(resource) = found.resource.upgrade()
         {
-            let taken = || ResourceTaken { resource: name.to_owned(), owner: found.owner.clone() };
+            let taken = || ResourceTaken {
+                resource: name.to_owned(),
+                owner: found.owner.clone(),
+            };
             if found.owner != *owner {
                 return Err(taken().into());
             }
@@ -70,7 +73,13 @@ impl Resources {
         }
         let resource = Arc::new(make()?);
         let weak: Weak<T> = Arc::downgrade(&resource);
-        held.insert(name.to_owned(), Held { owner: owner.clone(), resource: weak });
+        held.insert(
+            name.to_owned(),
+            Held {
+                owner: owner.clone(),
+                resource: weak,
+            },
+        );
         Ok(resource)
     }
 }
@@ -89,7 +98,10 @@ mod tests {
     #[test]
     fn hands_over_to_the_same_owner_and_refuses_others() {
         let resources = Resources::new();
-        let (a, b) = (ComponentId::new(Kind::Input, "a"), ComponentId::new(Kind::Input, "b"));
+        let (a, b) = (
+            ComponentId::new(Kind::Input, "a"),
+            ComponentId::new(Kind::Input, "b"),
+        );
         let take = |owner| resources.take::<u32, PluginError>(owner, "tcp:1", || Ok(7));
         let first = take(&a).unwrap();
         let second = take(&a).unwrap();

@@ -39,7 +39,11 @@ impl Api {
         for component in engine.observe() {
             let id = &component.definition.id;
             let state = component.observed.state;
-            *counts.entry(id.kind.plural().to_owned()).or_default().entry(state.as_str()).or_default() += 1;
+            *counts
+                .entry(id.kind.plural().to_owned())
+                .or_default()
+                .entry(state.as_str())
+                .or_default() += 1;
             let ill = matches!(
                 state,
                 ComponentState::Failing | ComponentState::BackingOff | ComponentState::Quarantined
@@ -62,8 +66,16 @@ impl Api {
             tasks: self.root.count(),
             state_dir: self.state_dir.display().to_string(),
             troubles,
-            stuck: self.root.stuck(STUCK).iter().map(ToString::to_string).collect(),
-            reload_error: self.controller.last_reload().and_then(|reload| reload.error),
+            stuck: self
+                .root
+                .stuck(STUCK)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            reload_error: self
+                .controller
+                .last_reload()
+                .and_then(|reload| reload.error),
         }
     }
 }
@@ -110,22 +122,29 @@ pub(super) async fn tail(
     State(api): State<Api>,
     Query(query): Query<TailQuery>,
 ) -> Result<Response, ApiError> {
-    let patterns: Vec<String> =
-        query.filter.iter().flat_map(|f| f.split(',')).map(|p| p.trim().to_owned()).collect();
+    let patterns: Vec<String> = query
+        .filter
+        .iter()
+        .flat_map(|f| f.split(','))
+        .map(|p| p.trim().to_owned())
+        .collect();
     let globs = Globs::new(&patterns, &[])
         .map_err(|error| ApiError::bad_request(format!("the filter is no pattern: {error}")))?;
     let batches = api.controller.engine().watch();
-    let stream = futures_util::stream::unfold((batches, globs), |(mut batches, globs)| async move {
-        loop {
-            let batch = batches.recv().await?;
-            let mut lines = Vec::new();
-            let wanted = batch.iter().filter(|m| globs.is_empty() || globs.matches(m.name()));
-            line_protocol::Writer::default().write_all(wanted, &mut lines);
-            if !lines.is_empty() {
-                return Some((Ok::<_, std::convert::Infallible>(lines), (batches, globs)));
+    let stream =
+        futures_util::stream::unfold((batches, globs), |(mut batches, globs)| async move {
+            loop {
+                let batch = batches.recv().await?;
+                let mut lines = Vec::new();
+                let wanted = batch
+                    .iter()
+                    .filter(|m| globs.is_empty() || globs.matches(m.name()));
+                line_protocol::Writer::default().write_all(wanted, &mut lines);
+                if !lines.is_empty() {
+                    return Some((Ok::<_, std::convert::Infallible>(lines), (batches, globs)));
+                }
             }
-        }
-    });
+        });
     let media_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((media_type, Body::from_stream(stream)).into_response())
 }

@@ -48,7 +48,10 @@ impl StepBody {
         let id = ComponentId::new(kind, self.id.as_str());
         let whole = || {
             let why = format!("{id}: `plugin` is missing");
-            let plugin = self.plugin.as_deref().ok_or_else(|| ApiError::bad_request(why))?;
+            let plugin = self
+                .plugin
+                .as_deref()
+                .ok_or_else(|| ApiError::bad_request(why))?;
             let definition = definition(kind, &self.id, plugin, &self.options);
             definition.map(Box::new).map_err(ApiError::bad_request)
         };
@@ -62,7 +65,9 @@ impl StepBody {
             "resume" => Step::Pause(id, false),
             other => {
                 let known = "add, set, put, patch, remove, pause, resume";
-                return Err(ApiError::bad_request(format!("unknown op {other:?}; there are {known}")));
+                return Err(ApiError::bad_request(format!(
+                    "unknown op {other:?}; there are {known}"
+                )));
             }
         })
     }
@@ -79,10 +84,15 @@ pub(super) async fn apply(
     headers: HeaderMap,
     body: String,
 ) -> Result<Json<AppliedView>, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
     let steps = if media_type.is_some_and(|t| t.contains("toml")) {
         let engine = api.controller.engine();
-        let name = headers.get("x-file-name").and_then(|v| v.to_str().ok()).unwrap_or("request");
+        let name = headers
+            .get("x-file-name")
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("request");
         let options = LoadOptions::default();
         let environment = engine.environment().as_ref();
         let loaded = parse_text(name, &body, &options, engine.registry(), environment)
@@ -96,7 +106,10 @@ pub(super) async fn apply(
     } else {
         let body: ChangeBody = serde_json::from_str(&body)
             .map_err(|error| ApiError::bad_request(format!("the body is no change: {error}")))?;
-        body.changes.into_iter().map(StepBody::step).collect::<Result<_, _>>()?
+        body.changes
+            .into_iter()
+            .map(StepBody::step)
+            .collect::<Result<_, _>>()?
     };
     api.apply(query.request(steps)).await
 }
@@ -120,8 +133,16 @@ pub(super) async fn history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Vec<RecordView>>, ApiError> {
     let most = query.limit.unwrap_or(50).min(1000);
-    let records = api.controller.history(query.before.unwrap_or(u64::MAX), most).await?;
-    Ok(Json(records.iter().map(|record| RecordView::of(record, api.registry())).collect()))
+    let records = api
+        .controller
+        .history(query.before.unwrap_or(u64::MAX), most)
+        .await?;
+    Ok(Json(
+        records
+            .iter()
+            .map(|record| RecordView::of(record, api.registry()))
+            .collect(),
+    ))
 }
 
 /// Two generations.
@@ -155,7 +176,11 @@ pub(super) async fn diff(
     let to = query.to.unwrap_or_else(|| api.controller.generation());
     let difference = api.controller.difference(query.from, to).await?;
     let edits = edit_views(&difference.edits, api.registry());
-    Ok(Json(DiffView { from: difference.from, to: difference.to, edits }))
+    Ok(Json(DiffView {
+        from: difference.from,
+        to: difference.to,
+        edits,
+    }))
 }
 
 /// Where to go back to.
@@ -176,6 +201,9 @@ pub(super) async fn rollback(
     State(api): State<Api>,
     super::AppJson(body): super::AppJson<RollbackBody>,
 ) -> Result<Json<AppliedView>, ApiError> {
-    let applied = api.controller.rollback(body.generation, body.dry_run).await?;
+    let applied = api
+        .controller
+        .rollback(body.generation, body.dry_run)
+        .await?;
     Ok(Json(AppliedView::of(&applied, api.registry())))
 }

@@ -55,7 +55,13 @@ pub(super) struct ChangeQuery {
 impl ChangeQuery {
     pub(super) fn request(self, steps: Vec<Step>) -> Request {
         let message = self.message.unwrap_or_default();
-        Request { steps, base: self.base, dry_run: self.dry_run, by: "api", message }
+        Request {
+            steps,
+            base: self.base,
+            dry_run: self.dry_run,
+            by: "api",
+            message,
+        }
     }
 }
 
@@ -79,7 +85,11 @@ pub(super) async fn list(
     let engine = api.controller.engine();
     let components = engine.observe();
     let of_kind = components.iter().filter(|c| c.definition.id.kind == kind);
-    Ok(Json(of_kind.map(|c| ComponentView::of(c, engine.registry())).collect()))
+    Ok(Json(
+        of_kind
+            .map(|c| ComponentView::of(c, engine.registry()))
+            .collect(),
+    ))
 }
 
 /// Shows one component.
@@ -92,8 +102,9 @@ pub(super) async fn show(
 ) -> Result<Json<ComponentView>, ApiError> {
     let id = ComponentId::new(kind_of(&kind)?, id);
     let engine = api.controller.engine();
-    let component =
-        engine.observe_one(&id).ok_or_else(|| ApiError::not_found(format!("there is no {id}")))?;
+    let component = engine
+        .observe_one(&id)
+        .ok_or_else(|| ApiError::not_found(format!("there is no {id}")))?;
     Ok(Json(ComponentView::of(&component, engine.registry())))
 }
 
@@ -112,8 +123,14 @@ pub(super) async fn add(
     let id = body.id.ok_or_else(|| missing("id"))?;
     let plugin = body.plugin.ok_or_else(|| missing("plugin"))?;
     let new = definition(kind, &id, &plugin, &body.options).map_err(ApiError::bad_request)?;
-    let applied = api.apply(query.request(vec![Step::Add(Box::new(new))])).await?;
-    let status = if applied.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+    let applied = api
+        .apply(query.request(vec![Step::Add(Box::new(new))]))
+        .await?;
+    let status = if applied.dry_run {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     Ok((status, applied))
 }
 
@@ -129,16 +146,22 @@ pub(super) async fn put(
 ) -> Result<Json<AppliedView>, ApiError> {
     let kind = kind_of(&kind)?;
     if body.id.as_ref().is_some_and(|other| *other != id) {
-        return Err(ApiError::bad_request("the `id` in the body is not the one in the path"));
+        return Err(ApiError::bad_request(
+            "the `id` in the body is not the one in the path",
+        ));
     }
-    let known = api.controller.definition(&ComponentId::new(kind, id.as_str()));
+    let known = api
+        .controller
+        .definition(&ComponentId::new(kind, id.as_str()));
     let plugin = body.plugin.or_else(|| known.map(|d| d.plugin.clone()));
     let plugin = plugin.ok_or_else(|| ApiError::bad_request("`plugin` is missing"))?;
     let new = definition(kind, &id, &plugin, &body.options).map_err(ApiError::bad_request)?;
-    api.apply(query.request(vec![Step::Put(Box::new(new))])).await
+    api.apply(query.request(vec![Step::Put(Box::new(new))]))
+        .await
 }
 
-/// Changes some options of a component; `null` removes an option.
+/// Changes some options of a component; `null` removes an option, and a dot in a name leads into a
+/// sub-table: `{"tags.dc": "x"}` changes one tag.
 #[utoipa::path(patch, path = "/api/v1/{kind}/{id}", tag = "components",
     request_body(content = Object, content_type = "application/json"),
     params(("kind" = String, Path), ("id" = String, Path), ChangeQuery),
@@ -150,7 +173,8 @@ pub(super) async fn patch(
     AppJson(options): AppJson<Map<String, Value>>,
 ) -> Result<Json<AppliedView>, ApiError> {
     let id = ComponentId::new(kind_of(&kind)?, id);
-    api.apply(query.request(vec![Step::Patch(id, options)])).await
+    api.apply(query.request(vec![Step::Patch(id, options)]))
+        .await
 }
 
 /// Removes a component; refused if it is not there.
@@ -189,9 +213,15 @@ pub(super) async fn resume(
     Query(query): Query<ChangeQuery>,
 ) -> Result<Json<AppliedView>, ApiError> {
     let id = ComponentId::new(kind_of(&kind)?, id);
-    let paused = api.controller.definition(&id).is_some_and(|definition| definition.paused);
+    let paused = api
+        .controller
+        .definition(&id)
+        .is_some_and(|definition| definition.paused);
     if !paused && api.controller.definition(&id).is_some() {
-        return Ok(Json(AppliedView::of(&api.controller.restart(&id).await?, api.registry())));
+        return Ok(Json(AppliedView::of(
+            &api.controller.restart(&id).await?,
+            api.registry(),
+        )));
     }
     api.apply(query.request(vec![Step::Pause(id, false)])).await
 }
@@ -218,7 +248,9 @@ pub(super) async fn test(
     if kind != Kind::Input {
         return Err(ApiError::bad_request("only inputs can be tried"));
     }
-    let given = body.map(|AppJson(body)| body).filter(|body| body.plugin.is_some());
+    let given = body
+        .map(|AppJson(body)| body)
+        .filter(|body| body.plugin.is_some());
     let wanted = match given {
         Some(body) => {
             let plugin = body.plugin.unwrap_or_default();
@@ -243,7 +275,15 @@ pub(super) async fn test(
         Engine::collect_once(&group, engine, &change, TRY_SERVICE, Duration::from_secs(1)).await?;
     let mut lines = Vec::new();
     line_protocol::Writer::default().write_all(round.metrics.iter(), &mut lines);
-    let error = |input: &muster_engine::Observed| input.last_error.as_ref().map(|e| e.message.clone());
-    let errors = round.inputs.iter().filter_map(|(_, input)| error(input)).collect();
-    Ok(Json(TriedView { metrics: String::from_utf8_lossy(&lines).into_owned(), errors }))
+    let error =
+        |input: &muster_engine::Observed| input.last_error.as_ref().map(|e| e.message.clone());
+    let errors = round
+        .inputs
+        .iter()
+        .filter_map(|(_, input)| error(input))
+        .collect();
+    Ok(Json(TriedView {
+        metrics: String::from_utf8_lossy(&lines).into_owned(),
+        errors,
+    }))
 }

@@ -58,7 +58,10 @@ impl ApiError {
             problems: Vec::new(),
             generation: None,
         };
-        Self { status, body: Box::new(body) }
+        Self {
+            status,
+            body: Box::new(body),
+        }
     }
 
     /// What the request says cannot be.
@@ -88,17 +91,23 @@ impl From<ChangeError> for ApiError {
         let message = error.to_string();
         let told = |status, code| Self::new(status, code, message.clone());
         let lines = |lines: &[String]| {
-            let problem = |message: &String| Problem { message: message.clone(), ..Problem::default() };
+            let problem = |message: &String| Problem {
+                message: message.clone(),
+                ..Problem::default()
+            };
             lines.iter().map(problem).collect()
         };
         match &error {
-            ChangeError::Stale { current, differs, .. } => {
+            ChangeError::Stale {
+                current, differs, ..
+            } => {
                 let differs = differs.iter().map(|id| Problem {
                     component: Some(id.to_string()),
                     message: "differs between the two generations".to_owned(),
                     ..Problem::default()
                 });
-                let mut error = told(StatusCode::CONFLICT, "stale").with_problems(differs.collect());
+                let mut error =
+                    told(StatusCode::CONFLICT, "stale").with_problems(differs.collect());
                 error.body.generation = Some(*current);
                 error
             }

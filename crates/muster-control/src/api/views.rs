@@ -105,7 +105,9 @@ pub struct EditView {
 pub(super) fn edit_views(edits: &Edits, registry: &Registry) -> Vec<EditView> {
     let show = |definition: &Definition| {
         let mut options = masked(definition, registry);
-        if definition.paused && let Some(map) = options.as_object_mut() {
+        if definition.paused
+            && let Some(map) = options.as_object_mut()
+        {
             map.insert("paused".to_owned(), true.into());
         }
         options
@@ -113,7 +115,11 @@ pub(super) fn edit_views(edits: &Edits, registry: &Registry) -> Vec<EditView> {
     let view = |(id, edit): (&muster_plugin::ComponentId, &Edit)| EditView {
         component: id.to_string(),
         action: format!("{:?}", edit.kind()).to_lowercase(),
-        plugin: edit.after.as_ref().or(edit.before.as_ref()).map_or_else(String::new, |d| d.plugin.clone()),
+        plugin: edit
+            .after
+            .as_ref()
+            .or(edit.before.as_ref())
+            .map_or_else(String::new, |d| d.plugin.clone()),
         before: edit.before.as_deref().map(show),
         after: edit.after.as_deref().map(show),
     };
