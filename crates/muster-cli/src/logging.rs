@@ -1,14 +1,17 @@
-//! The log: one line an event, on the standard error output or in a file.
+//! The log: one event a line, on the standard error output or in a file.
 
-use std::fs::OpenOptions;
-use std::sync::Arc;
+mod file;
+mod format;
 
+use jiff::tz::TimeZone;
 use muster_config::{AgentSettings, LogFormat};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::Failure;
 use crate::args::RunArgs;
+use file::{LogFile, Rotation};
+use format::{Clock, Json, Text};
 
 /// Starts the log as the settings and the command line say.
 pub(crate) fn start(settings: &AgentSettings, args: &RunArgs) -> Result<(), Failure> {
@@ -21,22 +24,47 @@ pub(crate) fn start(settings: &AgentSettings, args: &RunArgs) -> Result<(), Fail
     };
     let to_file = !settings.logfile.is_empty();
     let writer = if to_file {
-        let path = &settings.logfile;
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file =
-            file.map_err(|error| Failure::failed(format!("open the log file {path}: {error}")))?;
-        BoxMakeWriter::new(Arc::new(file))
+        BoxMakeWriter::new(open(settings)?)
     } else {
         BoxMakeWriter::new(std::io::stderr)
     };
+    let clock = Clock::new(zone(&settings.log_with_timezone)?);
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(writer)
-        .with_target(false)
-        .with_ansi(!to_file && crate::sources::colored());
+        .with_writer(writer);
     match settings.logformat {
-        LogFormat::Text => log.init(),
-        LogFormat::Structured => log.json().init(),
+        LogFormat::Text => {
+            let colored = !to_file && crate::sources::colored();
+            log.event_format(Text { clock, colored }).init();
+        }
+        LogFormat::Structured => {
+            let key = Some(&settings.structured_log_message_key).filter(|key| !key.is_empty());
+            let message_key = key.map_or("msg", String::as_str).to_owned();
+            log.event_format(Json { clock, message_key }).init();
+        }
     }
     Ok(())
+}
+
+fn open(settings: &AgentSettings) -> Result<LogFile, Failure> {
+    let rotation = Rotation {
+        interval: settings.logfile_rotation_interval.get(),
+        max_size: settings.logfile_rotation_max_size.bytes(),
+        max_archives: usize::try_from(settings.logfile_rotation_max_archives).ok(),
+    };
+    let path = &settings.logfile;
+    LogFile::open(path.into(), rotation)
+        .map_err(|error| Failure::failed(format!("open the log file {path}: {error}")))
+}
+
+fn zone(name: &str) -> Result<TimeZone, Failure> {
+    match name {
+        "" => Ok(TimeZone::UTC),
+        "local" | "Local" => Ok(TimeZone::system()),
+        name => TimeZone::get(name).map_err(|error| {
+            Failure::Configuration(format!(
+                "log_with_timezone: there is no zone {name:?}: {error}"
+            ))
+        }),
+    }
 }

@@ -151,11 +151,14 @@ mod tests {
             ..Metrics::default()
         };
         check(two, &pieces, &["a x=1 5\n", "b y=\"p\nq\" 6\n", ""]);
-        let json = Metrics {
+        let mut json = Metrics {
             json: true,
             ..Metrics::default()
         };
-        let want = "{\"fields\":{\"x\":1.0},\"name\":\"a\",\"tags\":{\"h\":\"1\"},\"time\":5}\n";
-        check(json, &["a,h=1 x=1 5\n"], &[want]);
+        let got: Json = serde_json::from_str(&json.take(b"a,h=1 x=1 5\n").unwrap()).unwrap();
+        assert_eq!(
+            got,
+            json!({"name": "a", "tags": {"h": "1"}, "fields": {"x": 1.0}, "time": 5})
+        );
     }
 }

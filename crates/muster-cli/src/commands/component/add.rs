@@ -129,7 +129,7 @@ fn component_table(kind: Kind, text: &str) -> Result<(Option<String>, Table), St
         return Err(format!("it has {found} tables; use `muster {found} add`"));
     }
     let several =
-        || format!("it must have one component and nothing else; use `muster apply` for more");
+        || "it must have one component and nothing else; use `muster apply` for more".to_owned();
     let Some(Value::Table(plugins)) = table.remove(kind.plural()) else {
         return Err(several());
     };
