@@ -262,6 +262,8 @@ impl ServiceInput for Execd {
         loop {
             match self.attend(cx).await {
                 Ok(End::Cancelled) => return Ok(()),
+                // The child is told of the end, too, and perhaps earlier.
+                Ok(End::Exited(_)) if cx.tasks().is_cancelled() => return Ok(()),
                 Ok(End::Exited(exit)) => {
                     let what = format!("keep {} running: {exit}", self.command.line());
                     cx.report(PluginError::new(what));

@@ -386,6 +386,8 @@ impl ServiceInput for Tail {
                 () = wait => run.flush_late().await,
                 event = events.recv() => match event {
                     Some(event) => run.take(event).await,
+                    // The thread hears of the end, too, and perhaps earlier.
+                    None if cx.tasks().is_cancelled() => break,
                     None => return Err(PluginError::new("go on reading files")),
                 },
             }

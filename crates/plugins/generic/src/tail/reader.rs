@@ -112,9 +112,10 @@ impl Reader {
     fn look_around(&mut self) -> Result<(), Stopped> {
         let mut paths = Vec::new();
         for pattern in &self.patterns {
+            // First, so that nothing that happens meanwhile goes unseen.
+            self.watch.add(pattern.base());
             // That there is nothing yet is no problem.
             let _ = pattern.find(&mut paths);
-            self.watch.add(pattern.base());
         }
         for path in paths {
             let Ok(there) = std::fs::metadata(&path) else {

@@ -132,6 +132,8 @@ async fn many_rotations_lose_nothing_and_double_nothing() {
     let log = scene.path("log");
     append(&log, "");
     let running = scene.follow("log", "max_undelivered_lines = 10000").await;
+    // What is renamed before anybody begins to look is nobody's loss.
+    assert!(running.wait_until(PATIENCE, |r| r.state().is_some()).await);
     for round in 0..20 {
         let (first, last) = (round * 50, (round + 1) * 50);
         append(&log, &lines(first..first + 30));
