@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -24,6 +25,11 @@ const ROUNDS: usize = 21;
 const PARKED: usize = 1_000_000;
 
 fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("parked") => return parked(false),
+        Some("parked-cx") => return parked(true),
+        _ => {}
+    }
     for threads in [0, 2] {
         let runtime = runtime(threads);
         let kind = if threads == 0 {
@@ -36,7 +42,12 @@ fn main() {
             short(&runtime, batch);
         }
     }
-    parked();
+    println!("{PARKED} parked tasks, 2 workers");
+    // Each in a process of its own, so that memory kept from earlier work does not hide anything.
+    for kind in ["parked", "parked-cx"] {
+        let program = std::env::current_exe().unwrap();
+        assert!(Command::new(program).arg(kind).status().unwrap().success());
+    }
 }
 
 fn runtime(threads: usize) -> Runtime {
@@ -156,40 +167,42 @@ async fn own_joined(tasks: usize, with_cx: bool) {
     }
 }
 
-fn parked() {
-    println!("{PARKED} parked tasks, 2 workers");
-    for with_cx in [false, true] {
-        let runtime = runtime(2);
-        runtime.block_on(async {
-            let group = Group::root("bench");
-            let before = rss();
-            let begin = Instant::now();
-            for _ in 0..PARKED {
-                if with_cx {
-                    group.go_cx("parked", |cx| async move { drop(cx.cancelled().await) }).unwrap();
-                } else {
-                    group.go("parked", std::future::pending::<()>()).unwrap();
-                }
+fn parked(with_cx: bool) {
+    runtime(2).block_on(async {
+        let group = Group::root("bench");
+        let before = rss();
+        let begin = Instant::now();
+        for _ in 0..PARKED {
+            if with_cx {
+                group
+                    .go_cx("parked", |cx| async move { drop(cx.cancelled().await) })
+                    .unwrap();
+            } else {
+                group.go("parked", std::future::pending::<()>()).unwrap();
             }
-            while group.snapshot_spawned() {
-                tokio::task::yield_now().await;
-            }
-            let spawned = begin.elapsed();
-            let bytes = (rss() - before) / PARKED;
-            let begin = Instant::now();
-            let counts = group.groups();
-            let counted = begin.elapsed();
-            assert_eq!(counts[0].live, PARKED);
-            let report = group.stop().await;
-            let kind = if with_cx { "with cx.cancelled()" } else { "plain" };
-            println!(
-                "  {kind}: {bytes} B RSS per task, spawned in {spawned:.2?}, counted in {counted:.2?}, \
-                 stopped in {:.2?} ({})",
-                report.elapsed,
-                if report.is_clean() { "clean" } else { "not clean" },
-            );
-        });
-    }
+        }
+        while group.snapshot_spawned() {
+            tokio::task::yield_now().await;
+        }
+        let spawned = begin.elapsed();
+        let bytes = (rss() - before) / PARKED;
+        let begin = Instant::now();
+        let counts = group.groups();
+        let counted = begin.elapsed();
+        assert_eq!(counts[0].live, PARKED);
+        let report = group.stop().await;
+        assert!(report.is_clean());
+        let kind = if with_cx {
+            "in cx.cancelled()"
+        } else {
+            "without a context"
+        };
+        let stopped = report.elapsed;
+        println!(
+            "  {kind}: {bytes} B RSS per task, spawned in {spawned:.2?}, \
+             counted in {counted:.2?}, stopped in {stopped:.2?}"
+        );
+    });
 }
 
 trait SnapshotSpawned {

@@ -24,7 +24,7 @@ pub(crate) const DEFAULT_BLOCKING_LIMIT: usize = 64;
 pub(crate) struct Bound {
     limit: usize,
     live: AtomicUsize,
-    outer: Option<Arc<Bound>>,
+    outer: Option<Arc<Self>>,
 }
 
 impl Bound {

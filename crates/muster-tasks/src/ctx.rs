@@ -47,6 +47,11 @@ pub struct Ctx {
 }
 
 impl Ctx {
+    #[cfg(all(test, loom))]
+    pub(crate) fn new(entry: Arc<Entry>) -> Self {
+        Self { entry, limit: None }
+    }
+
     pub(crate) fn of<S: Send + Sync + 'static>(record: &Arc<Record<S>>) -> Self {
         Self {
             entry: Arc::<Record<S>>::clone(record),

@@ -62,7 +62,6 @@ impl Group {
     }
 
     /// A builder for a root with settings of its own.
-    #[must_use]
     pub fn root_builder(name: impl Into<Name>) -> GroupBuilder {
         GroupBuilder::new(name.into(), None)
     }
@@ -76,7 +75,6 @@ impl Group {
     }
 
     /// A builder for a child group with settings of its own.
-    #[must_use]
     pub fn builder(&self, name: impl Into<Name>) -> GroupBuilder {
         GroupBuilder::new(name.into(), Some(Arc::clone(&self.inner)))
     }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::thread;
 
-use crate::entry::{End, Entry};
+use crate::entry::{End, Entry, Record};
 use crate::group::GroupInner;
 use crate::signal::{CANCEL, HAS_CTX};
 use crate::task::Discard;
@@ -42,7 +42,9 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 fn register(group: &Arc<GroupInner>, bits: u16) -> Result<Arc<Entry>, Closed> {
-    Ok(group.register("task".into(), Location::caller(), bits, Discard)?)
+    let record: Arc<Record<Discard>> =
+        group.register("task".into(), Location::caller(), bits, Discard)?;
+    Ok(record)
 }
 
 /// A task that waits for ever unless it is dropped; one poll of it. Returns whether it has ended.
@@ -167,7 +169,7 @@ fn loom_waiter_with_a_foreign_waker() {
         });
         let foreign = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&foreign));
-        let cx = Ctx::of(&entry);
+        let cx = Ctx::new(Arc::clone(&entry));
         let mut cancelled = pin!(cx.cancelled());
         let first = cancelled.as_mut().poll(&mut Context::from_waker(&waker));
         canceller.join().unwrap();

@@ -188,7 +188,7 @@ pub struct GroupSnapshot {
     /// The tasks, in no particular order.
     pub tasks: Vec<TaskInfo>,
     /// The groups below.
-    pub groups: Vec<GroupSnapshot>,
+    pub groups: Vec<Self>,
 }
 
 impl Snapshot {

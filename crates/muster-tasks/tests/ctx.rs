@@ -1,5 +1,11 @@
 //! Contexts: cancel, time, shield, helpers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -283,4 +289,19 @@ async fn labels_are_shown(root: Group) {
         root.render_tree()
     );
     assert!(root.stop().await.is_clean());
+}
+
+/// A helper that holds its owner's context hears of the owner's end, whatever its own group.
+#[muster_tasks::test]
+async fn the_context_of_an_ended_task_counts_as_cancelled(root: Group) {
+    let (tx, rx) = oneshot::channel::<Ctx>();
+    let owner = root.spawn_cx("owner", |cx| async move { drop(tx.send(cx)) });
+    let cx = rx.await.unwrap();
+    let waiting = cx.clone();
+    let helper = root.spawn("helper", async move { waiting.cancelled().await });
+    assert!(owner.unwrap().join().await.is_done());
+    assert_eq!(helper.unwrap().join().await.done(), Some(Cause::OwnerEnded));
+    let uncalled = cx.after_cancel(|| ());
+    drop(uncalled);
+    assert!(cx.is_cancelled());
 }

@@ -71,7 +71,7 @@ async fn results_that_nobody_takes_block_nobody(root: Group) {
         .map(|i| root.spawn("t", async move { i }).unwrap())
         .collect();
     root.wait().await;
-    assert!(kept.iter().all(|handle| handle.is_finished()));
+    assert!(kept.iter().all(muster_tasks::TaskHandle::is_finished));
 }
 
 #[muster_tasks::test]

@@ -1,5 +1,11 @@
 //! The leak check and the test attribute.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
 use std::time::Duration;
 
 use muster_tasks::testing::{TestConfig, run};

@@ -1,5 +1,11 @@
 //! Periodic jobs: ticks, overlap, timeouts, panics, helpers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,8 +33,9 @@ async fn starts(root: &Group, options: ResidentOptions, run: Duration, total: u6
         .unwrap();
     tokio::time::sleep(Duration::from_secs(total) + SECOND / 2).await;
     assert!(job.stop().await.is_done());
-    let starts = starts.lock().clone();
-    starts
+    Arc::into_inner(starts)
+        .map(Mutex::into_inner)
+        .unwrap_or_default()
 }
 
 #[muster_tasks::test(start_paused = true)]

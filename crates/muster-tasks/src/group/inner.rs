@@ -44,7 +44,7 @@ pub(crate) struct Settings {
 
 pub(crate) struct GroupInner {
     pub(crate) name: Name,
-    pub(crate) parent: Option<Arc<GroupInner>>,
+    pub(crate) parent: Option<Arc<Self>>,
     pub(crate) runtime: Option<Handle>,
     pub(crate) settings: Settings,
     pub(crate) bound: Arc<Bound>,

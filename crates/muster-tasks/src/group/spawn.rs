@@ -24,7 +24,7 @@ impl Group {
     ///
     /// The future cannot hear of a cancel: when it is cancelled it is dropped at its next
     /// suspension point. Use [`spawn_cx`](Self::spawn_cx) for work that wants to end in its own way.
-    /// About 0.1 us more than `tokio::spawn`.
+    /// Costs 0.1 to 0.2 us more than `tokio::spawn`.
     ///
     /// # Errors
     /// [`Closed`] if the group takes no more tasks; the future is dropped without being run.

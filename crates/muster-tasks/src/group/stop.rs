@@ -225,9 +225,9 @@ fn remains(top: &Arc<GroupInner>) -> (Vec<TaskInfo>, Vec<TaskInfo>) {
         group.each_entry(|entry| {
             let info = TaskInfo::of(&**entry);
             if entry.is_blocking() {
-                blocking.push(info)
+                blocking.push(info);
             } else {
-                stuck.push(info)
+                stuck.push(info);
             }
         });
     });
