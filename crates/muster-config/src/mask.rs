@@ -1,7 +1,11 @@
 //! Which options are secrets, and how they are shown.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
 use muster_options::{OptionDoc, suggest};
-use muster_plugin::{FormatUse, Kind, Registry};
+use muster_plugin::{FormatUse, Kind, PluginRow, Registry};
+use parking_lot::Mutex;
 use toml::{Table, Value};
 
 use crate::settings::common_options;
@@ -39,9 +43,24 @@ pub(crate) fn looks_secret(key: &str) -> bool {
 }
 
 /// The options of a plugin: its own, those of its data formats, those that every component has.
-pub(crate) fn documented(registry: &Registry, kind: Kind, plugin: &str) -> Vec<OptionDoc> {
+/// They are made from schemas, which takes time: each plugin's are kept.
+pub(crate) fn documented(registry: &Registry, kind: Kind, plugin: &str) -> Arc<[OptionDoc]> {
+    type Known = HashMap<(Kind, usize), Arc<[OptionDoc]>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let row = registry.find(kind, plugin);
+    // Rows live as long as the program, and there are as many as plugins at most.
+    let key = (kind, row.map_or(0, |row| std::ptr::from_ref(row).addr()));
+    let known = KNOWN.lock().get(&key).cloned();
+    known.unwrap_or_else(|| {
+        let docs: Arc<[OptionDoc]> = all_options(kind, row).into();
+        KNOWN.lock().insert(key, Arc::clone(&docs));
+        docs
+    })
+}
+
+fn all_options(kind: Kind, row: Option<&PluginRow>) -> Vec<OptionDoc> {
     let mut docs = common_options(kind);
-    if let Some(row) = registry.find(kind, plugin) {
+    if let Some(row) = row {
         docs.extend((row.options)());
         match row.format {
             FormatUse::None => {}
