@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,10 +11,12 @@ use muster_options::OptionError;
 use muster_plugin::{ComponentId, Kind, Registry, Resources, Telemetry};
 use muster_tasks::{Group, StopOptions, StopReport};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::aggregation::Aggregation;
 use crate::core::{Core, Groups, States, sleep_until};
 use crate::health::State;
+use crate::output::{End, end_output};
 use crate::pipeline::{Link, Outlet, Pipeline};
 use crate::prepare::{self, Prepared, PreparedPart};
 use crate::stats::{Observed, Stats};
@@ -23,6 +24,12 @@ use crate::tap::Taps;
 
 /// The part of the stop's time that inputs get at most.
 const INPUTS_SHARE: u32 = 4;
+
+/// How long a removed component gets to end by itself.
+const LEAVING_GRACE: Duration = Duration::from_secs(2);
+
+/// How long what is aborted gets to be dropped.
+const ABORT_AFTER: Duration = Duration::from_millis(500);
 
 /// A change of what is to run.
 #[derive(Clone, Debug)]
@@ -117,7 +124,7 @@ enum Part {
     Aggregator(Arc<Aggregation>),
     Output {
         outlet: Arc<Outlet>,
-        handed_over: Arc<AtomicBool>,
+        end: watch::Sender<End>,
     },
 }
 
@@ -295,20 +302,13 @@ impl Engine {
                     component
                         .stats
                         .health(|h| h.set(State::Starting, Timestamp::now()));
-                    if let Some(Part::Output {
-                        outlet,
-                        handed_over,
-                    }) = old.map(|old| old.part)
-                    {
+                    if let Some(Part::Output { outlet, end }) = old.map(|old| old.part) {
                         // The queue goes on: what waits in it is the successor's to write.
-                        handed_over.store(true, Relaxed);
+                        end.send_replace(End::HandOver);
                         output.inherit(&outlet);
                     }
-                    let (outlet, handed_over) = output.start(predecessor);
-                    Part::Output {
-                        outlet,
-                        handed_over,
-                    }
+                    let (outlet, end) = output.start(predecessor);
+                    Part::Output { outlet, end }
                 }
             };
             let (definition, group, stats) =
@@ -397,16 +397,18 @@ impl Engine {
             }
         });
         let seeing_off = self.inner.core.groups.leaving.go(old.definition.id.to_string(), async move {
-            let grace = Duration::from_secs(2);
-            let report = old.group.stop_with(StopOptions::grace(grace)).await;
-            if !report.is_clean() {
-                tracing::warn!(component = %old.definition.id, "would not end: {report}");
-            }
-            if let Part::Output { outlet, .. } = &old.part {
+            if let Part::Output { outlet, end } = &old.part {
+                end.send_replace(End::Flush);
+                let _ = end_output(&old.group, LEAVING_GRACE, ABORT_AFTER).await;
                 let left = outlet.queue.counts().metrics;
                 if left > 0 {
                     tracing::warn!(component = %old.definition.id, "{left} metrics were not written");
                 }
+                return;
+            }
+            let report = old.group.stop_with(StopOptions::grace(LEAVING_GRACE)).await;
+            if !report.is_clean() {
+                tracing::warn!(component = %old.definition.id, "would not end: {report}");
             }
         });
         if let Err(closed) = seeing_off {
@@ -491,7 +493,7 @@ impl Engine {
         let begin = Instant::now();
         let groups = &self.inner.core.groups;
         let grace = (within / INPUTS_SHARE).min(Duration::from_secs(1));
-        let abort_after = (within / 10).min(Duration::from_millis(500));
+        let abort_after = (within / 10).min(ABORT_AFTER);
         let stop = |group: &Group, grace| {
             let group = group.clone();
             async move {
@@ -511,8 +513,15 @@ impl Engine {
         let left = within
             .saturating_sub(begin.elapsed())
             .saturating_sub(abort_after);
-        let (outputs, leaving) =
-            tokio::join!(stop(&groups.outputs, left), stop(&groups.leaving, left));
+        for component in self.inner.running.lock().values() {
+            if let Part::Output { end, .. } = &component.part {
+                end.send_replace(End::Flush);
+            }
+        }
+        let (outputs, leaving) = tokio::join!(
+            end_output(&groups.outputs, left, abort_after),
+            stop(&groups.leaving, left)
+        );
         reports.extend([outputs, leaving]);
         let running = self.inner.running.lock();
         let unwritten = running.iter().filter_map(|(id, component)| {

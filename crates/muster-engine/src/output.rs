@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use muster_config::{BuiltPlugin, OutputSettings};
 use muster_metric::{Metrics, Timestamp};
 use muster_plugin::{ComponentId, Output, OutputContext, PluginError, WriteError};
-use muster_tasks::{Ctx, Group, catch_panic, timeout};
+use muster_tasks::{Ctx, Group, StopOptions, StopReport, catch_panic, timeout};
+use tokio::sync::watch;
 
 use crate::core::{Core, Factory, sleep};
 use crate::dead_letter::DeadLetters;
 use crate::health::State;
-use crate::input::{end_predecessor, start_context};
+use crate::input::start_context;
 use crate::queue::OutputQueue;
 use crate::schedule::Random;
 use crate::stats::Stats;
@@ -22,6 +23,28 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// How long the writer of an output that is being changed may take to finish its write.
 const HAND_OVER_GRACE: Duration = Duration::from_secs(2);
+
+/// How long what is aborted gets to be dropped.
+const SHORT_GRACE: Duration = Duration::from_millis(200);
+
+/// Waits at most `grace` for an output that was told to end, then ends it by force. Returns what
+/// would not end even so.
+pub(crate) async fn end_output(
+    group: &Group,
+    grace: Duration,
+    abort_after: Duration,
+) -> StopReport {
+    let _ = timeout(grace, group.wait()).await;
+    let options = StopOptions {
+        abort_after,
+        ..StopOptions::grace(Duration::ZERO)
+    };
+    let report = group.stop_with(options).await;
+    if !report.is_clean() {
+        tracing::warn!(group = %group.path(), "an output does not end: {report}");
+    }
+    report
+}
 
 /// Everything that an output's task needs beside the plugin.
 pub(crate) struct OutputRun {
@@ -33,10 +56,22 @@ pub(crate) struct OutputRun {
     pub(crate) stats: Arc<Stats>,
     pub(crate) group: Group,
     pub(crate) factory: Factory,
-    /// Set when a successor takes the queue over: what waits is left to it.
-    pub(crate) handed_over: Arc<AtomicBool>,
+    /// Told how the output is to end. Its group is cancelled only afterwards: the last write may
+    /// need helpers of its own.
+    pub(crate) end: watch::Receiver<End>,
     /// Metrics wait, none is written.
     pub(crate) paused: bool,
+}
+
+/// Whether and how an output is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It goes on.
+    NotYet,
+    /// A successor takes the queue over: what waits is left to it.
+    HandOver,
+    /// What waits is written once more.
+    Flush,
 }
 
 /// How a write ended.
@@ -57,14 +92,21 @@ impl OutputRun {
         mut plugin: Option<Box<dyn Output>>,
         predecessor: Option<Group>,
     ) {
-        end_predecessor(predecessor, HAND_OVER_GRACE).await;
+        if let Some(predecessor) = predecessor {
+            let _ = end_output(&predecessor, HAND_OVER_GRACE, SHORT_GRACE).await;
+        }
         self.queue.restore_in_flight();
         if self.paused {
             self.stats
                 .health(|health| health.set(State::Paused, Timestamp::now()));
-            cx.cancelled().await;
+            let mut end = self.end.clone();
+            tokio::select! {
+                _ = cx.cancelled() => {}
+                _ = end.wait_for(|end| *end != End::NotYet) => {}
+            }
             return;
         }
+        let mut end = self.end.clone();
         let write_cx = OutputContext::new(self.id.clone(), cx.clone(), self.settings.timeout);
         let mut random = Random::seeded(&self.id.id);
         let mut failures = 0u32;
@@ -78,12 +120,13 @@ impl OutputRun {
             let all = tokio::select! {
                 biased;
                 _ = cx.cancelled() => break,
+                _ = end.wait_for(|end| *end != End::NotYet) => break,
                 () = self.core.flush.notified() => true,
                 () = tokio::time::sleep_until(next_flush) => true,
                 () = full_batch => false,
             };
             let delivery = match plugin.as_mut() {
-                Some(live) if all => self.flush(&write_cx, live.as_mut(), Some(&cx)).await,
+                Some(live) if all => self.flush(&write_cx, live.as_mut()).await,
                 Some(live) => self.write_batch(&write_cx, live.as_mut()).await,
                 None => {
                     plugin = self.rebuild().await;
@@ -114,8 +157,8 @@ impl OutputRun {
             }
         }
         let Some(mut live) = plugin else { return };
-        if !self.handed_over.load(Relaxed) {
-            self.flush(&write_cx, live.as_mut(), None).await;
+        if *self.end.borrow() != End::HandOver {
+            self.flush(&write_cx, live.as_mut()).await;
         }
         if let Ok(Err(error)) = catch_panic(live.close(&write_cx)).await {
             self.stats.error(error.to_string(), Timestamp::now());
@@ -135,19 +178,14 @@ impl OutputRun {
         doubled.min(self.settings.retry_backoff_max).mul_f64(spread)
     }
 
-    /// Writes all that waits, up to the first failure. Between batches looks whether it is
-    /// cancelled, if told to.
-    async fn flush(
-        &self,
-        write_cx: &OutputContext,
-        plugin: &mut dyn Output,
-        cx: Option<&Ctx>,
-    ) -> Delivery {
+    /// Writes all that waits, up to the first failure or until the output is told to end.
+    async fn flush(&self, write_cx: &OutputContext, plugin: &mut dyn Output) -> Delivery {
+        let end = *self.end.borrow();
         let waiting = self.queue.counts().metrics;
         let batches = waiting / self.settings.metric_batch_size.max(1) + 1;
         for _ in 0..batches {
             let delivery = self.write_batch(write_cx, plugin).await;
-            let over = cx.is_some_and(Ctx::is_cancelled) || self.queue.counts().metrics == 0;
+            let over = *self.end.borrow() != end || self.queue.counts().metrics == 0;
             if over || !matches!(delivery, Delivery::Done) {
                 return delivery;
             }

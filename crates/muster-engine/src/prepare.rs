@@ -11,12 +11,13 @@ use muster_metric::{Precision, Timestamp};
 use muster_options::OptionError;
 use muster_plugin::{ComponentId, Input, Kind, Output, PluginError, ServiceInput};
 use muster_tasks::{Group, catch_panic, timeout};
+use tokio::sync::watch;
 
 use crate::aggregation::Aggregation;
 use crate::core::{Core, Factory};
 use crate::engine::{Change, Refusal};
 use crate::input::{InputRun, start_context};
-use crate::output::OutputRun;
+use crate::output::{End, OutputRun};
 use crate::pipeline::{Link, Outlet};
 use crate::queue::{Limits, OutputQueue};
 use crate::refine::Refiner;
@@ -98,6 +99,7 @@ impl PreparedInput {
 
 pub(crate) struct PreparedOutput {
     run: OutputRun,
+    end: watch::Sender<End>,
     plugin: Option<Box<dyn Output>>,
     outlet: Outlet,
 }
@@ -111,14 +113,14 @@ impl PreparedOutput {
     }
 
     /// Starts the output's writer; it first waits for its predecessor to end.
-    pub(crate) fn start(self, predecessor: Option<Group>) -> (Arc<Outlet>, Arc<AtomicBool>) {
-        let (group, handed_over) = (self.run.group.clone(), Arc::clone(&self.run.handed_over));
+    pub(crate) fn start(self, predecessor: Option<Group>) -> (Arc<Outlet>, watch::Sender<End>) {
+        let group = self.run.group.clone();
         let plugin = self.plugin;
         let spawned = group.go_cx("write", move |cx| self.run.write(cx, plugin, predecessor));
         if let Err(closed) = spawned {
             tracing::debug!("{closed}");
         }
-        (Arc::new(self.outlet), handed_over)
+        (Arc::new(self.outlet), self.end)
     }
 }
 
@@ -280,6 +282,7 @@ async fn component(
                 healthy: Arc::clone(&healthy),
                 stats: Arc::clone(&stats),
             };
+            let (end, ending) = watch::channel(End::NotYet);
             let run = OutputRun {
                 core: Arc::clone(core),
                 id: id.clone(),
@@ -289,11 +292,12 @@ async fn component(
                 stats: Arc::clone(&stats),
                 group: group.clone(),
                 factory,
-                handed_over: Arc::default(),
+                end: ending,
                 paused,
             };
             PreparedPart::Output(Box::new(PreparedOutput {
                 run,
+                end,
                 plugin,
                 outlet,
             }))
