@@ -39,7 +39,7 @@ fn add(command: &mut clap::Command, page: &mut String) {
         .get_bin_name()
         .unwrap_or(command.get_name())
         .to_owned();
-    let help = command.render_long_help().to_string();
+    let help = command.render_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
     // Writing to a string cannot fail.
     let _ = write!(

@@ -191,8 +191,12 @@ fn patch(table: &mut toml::Table, key: &str, value: Option<toml::Value>) -> Resu
         }
         return Ok(());
     };
-    let inner = table.entry(outer).or_insert_with(|| toml::Table::new().into());
-    let inner = inner.as_table_mut().ok_or_else(|| format!("{key}: `{outer}` is no table"))?;
+    let inner = table
+        .entry(outer)
+        .or_insert_with(|| toml::Table::new().into());
+    let inner = inner
+        .as_table_mut()
+        .ok_or_else(|| format!("{key}: `{outer}` is no table"))?;
     patch(inner, rest, value)?;
     if inner.is_empty() {
         table.remove(outer);
@@ -339,7 +343,10 @@ mod tests {
     fn options_are_patched_one_by_one() {
         let check = |patch: Value, want: &str| {
             let mut old = (*definition("a", 1)).clone();
-            old.options.insert("tags".into(), toml::Table::from_iter([("dc", "x")]).into());
+            old.options.insert(
+                "tags".into(),
+                toml::Value::Table("dc = 'x'".parse().unwrap()),
+            );
             let got = match patched(&old, patch.as_object().unwrap()) {
                 Ok(definition) => definition.options.to_string(),
                 Err(why) => why,
@@ -350,7 +357,10 @@ mod tests {
         check(json!({"tags": {"y": 1}}), "n = 1\n\n[tags]\ny = 1");
         check(json!({"tags.y": 1}), "n = 1\n\n[tags]\ndc = \"x\"\ny = 1");
         check(json!({"tags.dc": null}), "n = 1");
-        check(json!({"a.b.c": 1, "n": null}), "[a.b]\nc = 1\n\n[tags]\ndc = \"x\"");
+        check(
+            json!({"a.b.c": 1, "n": null}),
+            "[a.b]\nc = 1\n\n[tags]\ndc = \"x\"",
+        );
         check(json!({"none.b": null}), "n = 1\n\n[tags]\ndc = \"x\"");
         check(json!({"n.b": 1}), "n.b: `n` is no table");
     }

@@ -11,14 +11,16 @@ use crate::client::Body;
 use crate::session::Session;
 
 /// Which changes to make.
-///
-/// A configuration file adds its components or, where their IDs exist, sets them; nothing is
-/// removed. A change document (JSON) lists steps: add, set, put, patch, remove, pause, resume.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "A configuration file adds its components or, where their IDs exist, sets them; nothing is removed.
+A change document (JSON) lists steps: add, set, put, patch, remove, pause, resume.
+
+Examples:
   muster apply more-inputs.conf --dry-run
   muster apply more-inputs.conf --base 12 --message 'disks of the new host'
-  echo '{\"changes\": [{\"op\": \"remove\", \"kind\": \"input\", \"id\": \"cpu\"}]}' | muster apply -")]
+  echo '{\"changes\": [{\"op\": \"remove\", \"kind\": \"input\", \"id\": \"cpu\"}]}' | muster apply -"
+)]
 pub(crate) struct ApplyArgs {
     /// A configuration file (TOML), or a change document (.json); `-` is the standard input.
     file: PathBuf,

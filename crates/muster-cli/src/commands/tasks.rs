@@ -36,7 +36,7 @@ pub(crate) fn tasks(session: &Session, args: &TasksArgs) -> CommandResult {
     if session.json {
         session.print_json(&answer.json()?)?;
     } else {
-        print(&answer.text())?;
+        print(&(answer.text().trim_end().to_owned() + "\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,9 @@ pub struct Problem {
     /// The option in its table, as `servers[2].url`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
+    /// Where in a file, as `file:line:column`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// What is wrong.
     pub message: String,
     /// What would be right.
@@ -138,11 +141,13 @@ fn refusal_problems(refusal: &Refusal) -> impl Iterator<Item = Problem> + '_ {
         path: error.path.clone(),
         message: error.message.clone(),
         hint: error.hint.clone(),
+        place: None,
     })
 }
 
 fn diagnostic_problem(diagnostic: &Diagnostic) -> Problem {
     Problem {
+        place: diagnostic.place.as_ref().map(ToString::to_string),
         message: diagnostic.message.clone(),
         hint: diagnostic.hint.clone(),
         ..Problem::default()

@@ -47,7 +47,8 @@ impl Screen {
         frame: impl FnOnce((usize, usize)) -> Vec<String>,
     ) -> io::Result<()> {
         let (width, height) = terminal::size()?;
-        let lines = frame((usize::from(width), usize::from(height)));
+        // The last column stays free: to clear behind it would clear it.
+        let lines = frame((usize::from(width).saturating_sub(1), usize::from(height)));
         if lines == self.shown {
             return Ok(());
         }
