@@ -179,6 +179,11 @@ impl Listening {
         }
     }
 
+    /// Whether connections are to speak TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// A function that speaks TLS with an accepted connection where the listener is told to, for
     /// use in the connection's own task. It takes at most ten seconds.
     pub fn handshake(

@@ -36,7 +36,8 @@ pub(super) async fn run(
     let mut failures = 0u32;
     loop {
         let accepted = tokio::select! {
-            accepted = listening.accept() => accepted,
+            biased;
+            () = cx.cancelled() => break,
             inherited = listening.inherited() => {
                 for connection in inherited {
                     if let Ok(connection) = connection.downcast::<Connection>() {
@@ -45,7 +46,7 @@ pub(super) async fn run(
                 }
                 continue;
             }
-            () = cx.cancelled() => break,
+            accepted = listening.accept() => accepted,
         };
         let accepted = match accepted {
             Ok(accepted) => accepted,
@@ -70,7 +71,12 @@ pub(super) async fn run(
             continue;
         }
         refused = 0;
-        server.accept(accepted.stream, accepted.peer, handshake.clone());
+        if listening.speaks_tls() {
+            server.accept(accepted.stream, accepted.peer, handshake.clone());
+        } else {
+            let (stream, peer) = (accepted.stream, accepted.peer);
+            server.serve(Connection::new(stream, peer, settings.encoding));
+        }
     }
     server.connections.cancel("the input ends");
     server.connections.wait().await;
@@ -117,7 +123,11 @@ impl Server {
             match shaken {
                 Ok(stream) => {
                     let connection = Connection::new(stream, peer, pump.settings.encoding);
-                    pump.run(&task, connection).await;
+                    let kept = Kept {
+                        connection: Some(connection),
+                        parking: pump.parking.clone(),
+                    };
+                    pump.run(&task, kept).await;
                 }
                 Err(error) => {
                     let message = format!("agree on TLS with {peer}");
@@ -128,12 +138,19 @@ impl Server {
         });
     }
 
-    /// Goes on with a connection of an earlier generation.
+    /// Serves a connection, new or of an earlier generation.
     fn serve(&self, connection: Connection) {
         let open = Open::new(&self.open);
         let pump = self.pump();
-        self.spawn(connection.peer().to_owned(), move |task| async move {
-            pump.run(&task, connection).await;
+        let peer = connection.peer().to_owned();
+        // Made here, so that also a connection whose task is not to be had any more, because the
+        // input has just been told to end, goes to the next generation.
+        let kept = Kept {
+            connection: Some(connection),
+            parking: self.parking.clone(),
+        };
+        self.spawn(peer, move |task| async move {
+            pump.run(&task, kept).await;
             drop(open);
         });
     }
@@ -156,6 +173,23 @@ impl Server {
     }
 }
 
+/// A connection that goes to the next generation, if there is one, when it is let go before its
+/// end.
+struct Kept {
+    connection: Option<Connection>,
+    parking: Parking,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && self.parking.is_shared()
+        {
+            self.parking.leave(Box::new(connection));
+        }
+    }
+}
+
 /// What a connection's task needs.
 struct Pump {
     cx: ServiceContext,
@@ -164,16 +198,22 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(&self, task: &Ctx, mut connection: Connection) {
+    /// Serves a connection to its end, or until the input ends.
+    async fn run(&self, task: &Ctx, mut kept: Kept) {
+        let Some(connection) = &mut kept.connection else {
+            return;
+        };
+        self.pump(task, connection).await;
+        if !task.is_cancelled() {
+            kept.connection = None;
+        }
+    }
+
+    async fn pump(&self, task: &Ctx, connection: &mut Connection) {
         loop {
             let read = tokio::select! {
                 biased;
-                _ = task.cancelled() => {
-                    if self.parking.is_shared() {
-                        self.parking.leave(Box::new(connection));
-                    }
-                    return;
-                }
+                _ = task.cancelled() => return,
                 read = connection.read(self.settings.read_timeout) => read,
             };
             let at_end = match read {
@@ -193,7 +233,7 @@ impl Pump {
                 match connection.unpack() {
                     Ok(more) => {
                         let end = at_end && !more;
-                        let batch = self.parse(&mut connection, end);
+                        let batch = self.parse(connection, end);
                         self.cx.emit(batch).await;
                         if !more {
                             break end;
@@ -202,7 +242,7 @@ impl Pump {
                     Err(error) => {
                         let message = format!("decompress data from {}", connection.peer());
                         self.cx.report(PluginError::new(message).because(error));
-                        let batch = self.parse(&mut connection, true);
+                        let batch = self.parse(connection, true);
                         self.cx.emit(batch).await;
                         break true;
                     }
