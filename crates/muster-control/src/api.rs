@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, OptionalFromRequest, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -182,7 +181,21 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for AppJson<
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         match <Json<T> as FromRequest<S>>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(rejected(&rejection)),
+            Err(rejection) => Err(rejected(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// A text body whose mistakes are told like all other errors.
+pub(crate) struct AppText(pub(crate) String);
+
+impl<S: Send + Sync> FromRequest<S> for AppText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match String::from_request(request, state).await {
+            Ok(text) => Ok(Self(text)),
+            Err(rejection) => Err(rejected(rejection.status(), rejection.body_text())),
         }
     }
 }
@@ -193,16 +206,16 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> OptionalFromRequest<S> for 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
         match <Json<T> as OptionalFromRequest<S>>::from_request(request, state).await {
             Ok(value) => Ok(value.map(|Json(value)| Self(value))),
-            Err(rejection) => Err(rejected(&rejection)),
+            Err(rejection) => Err(rejected(rejection.status(), rejection.body_text())),
         }
     }
 }
 
-fn rejected(rejection: &JsonRejection) -> ApiError {
-    let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+fn rejected(status: StatusCode, why: String) -> ApiError {
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
         "too-large"
     } else {
         "invalid"
     };
-    ApiError::new(rejection.status(), code, rejection.body_text())
+    ApiError::new(status, code, why)
 }

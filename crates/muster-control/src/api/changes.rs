@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Api;
+use super::{Api, AppText};
 use super::components::{ChangeQuery, kind_of};
 use super::error::{ApiError, ErrorBody};
 use super::views::{AppliedView, EditView, RecordView, edit_views};
@@ -82,7 +82,7 @@ pub(super) async fn apply(
     State(api): State<Api>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
-    body: String,
+    AppText(body): AppText,
 ) -> Result<Json<AppliedView>, ApiError> {
     let media_type = headers
         .get(header::CONTENT_TYPE)
