@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,7 +15,8 @@ use crate::{Process, Response, eventually, free_ports, request_unix};
 pub struct AgentBuilder {
     binary: PathBuf,
     config: String,
-    directory: Option<TempDir>,
+    directory: TempDir,
+    state: Option<PathBuf>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -30,6 +31,7 @@ pub struct Agent {
     binary: PathBuf,
     /// The API's port on 127.0.0.1.
     pub port: u16,
+    state: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -52,7 +54,8 @@ impl AgentBuilder {
         Self {
             binary: binary.into(),
             config: String::new(),
-            directory: None,
+            directory: tempfile::tempdir().expect("a folder"),
+            state: None,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -68,7 +71,8 @@ impl AgentBuilder {
     /// With further arguments.
     #[must_use]
     pub fn args(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|a| (*a).to_owned()));
+        self.arguments
+            .extend(arguments.iter().map(|a| (*a).to_owned()));
         self
     }
 
@@ -79,38 +83,148 @@ impl AgentBuilder {
         self
     }
 
+    /// With its state in this directory instead of one in its own folder.
+    #[must_use]
+    pub fn state_dir(mut self, directory: &Path) -> Self {
+        self.state = Some(directory.to_owned());
+        self
+    }
+
+    /// With a file in its folder; `{dir}` in the text stands for the folder.
+    #[must_use]
+    pub fn file(self, name: &str, text: &str) -> Self {
+        let text = text.replace("{dir}", &self.directory.path().display().to_string());
+        fs::write(self.path(name), text).expect("a file of the test");
+        self
+    }
+
+    /// Where the test's files lie.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Starts it and waits until its API answers.
     ///
     /// # Panics
     /// If it ends instead.
     #[track_caller]
     pub fn start(self) -> Agent {
-        let directory = self.directory.unwrap_or_else(|| tempfile::tempdir().expect("a folder"));
         let [port] = free_ports();
-        let path = directory.path();
-        let config = self.config.replace("{dir}", &path.display().to_string());
-        let config = format!("[control]\naddress = \"127.0.0.1:{port}\"\n{config}");
-        fs::write(path.join("muster.conf"), config).expect("the configuration");
-        let process = launch(&self.binary, path, &self.arguments, &self.environment);
+        let state = self
+            .state
+            .unwrap_or_else(|| self.directory.path().join("state"));
+        let directory = self.directory;
+        write_config(directory.path(), port, &self.config);
+        let process = launch(
+            &self.binary,
+            directory.path(),
+            &state,
+            &self.arguments,
+            &self.environment,
+        );
         let (arguments, environment) = (self.arguments, self.environment);
-        let agent =
-            Agent { process, directory, binary: self.binary, port, arguments, environment };
+        let agent = Agent {
+            process,
+            directory,
+            binary: self.binary,
+            port,
+            state,
+            arguments,
+            environment,
+        };
         agent.wait_ready();
         agent
     }
+
+    /// Runs it to its end: for `--test`, `--once` and configurations that are refused. The
+    /// configuration is used as it is, without a `[control]` table before it.
+    ///
+    /// # Panics
+    /// If it does not end within `bound`.
+    #[track_caller]
+    pub fn run(self, bound: Duration) -> Output {
+        let path = self.directory.path();
+        let config = self.config.replace("{dir}", &path.display().to_string());
+        fs::write(path.join("muster.conf"), config).expect("the configuration");
+        let state = self.state.clone().unwrap_or_else(|| path.join("state"));
+        let mut command = command(
+            &self.binary,
+            path,
+            &state,
+            &self.arguments,
+            &self.environment,
+        );
+        let out = path.join("stdout.log");
+        let file = |path: &Path| fs::File::create(path).expect("a log file");
+        let err = path.join("stderr.log");
+        command
+            .stdin(Stdio::null())
+            .stdout(file(&out))
+            .stderr(file(&err));
+        let mut child = command.spawn().expect("the program runs");
+        let begin = Instant::now();
+        let read = |path: &Path| {
+            String::from_utf8_lossy(&fs::read(path).expect("a log file")).into_owned()
+        };
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child of ours") {
+                break status;
+            }
+            if begin.elapsed() > bound {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("does not end within {bound:?}; it says:\n{}", read(&err));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        Output {
+            code: status.code(),
+            out: read(&out),
+            err: read(&err),
+        }
+    }
 }
 
-fn launch(binary: &Path, path: &Path, arguments: &[String], environment: &[(String, String)]) -> Process {
+fn write_config(path: &Path, port: u16, config: &str) {
+    let config = config.replace("{dir}", &path.display().to_string());
+    let config = format!("[control]\naddress = \"127.0.0.1:{port}\"\n{config}");
+    // Renamed into place, so that an agent that watches the file never sees half of it.
+    let fresh = path.join("muster.conf.new");
+    fs::write(&fresh, config).expect("the configuration");
+    fs::rename(&fresh, path.join("muster.conf")).expect("the configuration");
+}
+
+fn command(
+    binary: &Path,
+    path: &Path,
+    state: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Command {
     let mut command = Command::new(binary);
     command
         .arg("--config")
         .arg(path.join("muster.conf"))
         .arg("--state-dir")
-        .arg(path.join("state"))
+        .arg(state)
         .args(arguments)
         .envs(environment.iter().map(|(k, v)| (k.as_str(), v.as_str())))
         .env("NO_COLOR", "1");
-    Process::start(command, path, "muster")
+    command
+}
+
+fn launch(
+    binary: &Path,
+    path: &Path,
+    state: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Process {
+    Process::start(
+        command(binary, path, state, arguments, environment),
+        path,
+        "muster",
+    )
 }
 
 impl Agent {
@@ -126,12 +240,15 @@ impl Agent {
 
     /// The API's unix socket.
     pub fn socket(&self) -> PathBuf {
-        self.path("state/api.sock")
+        self.state.join("api.sock")
     }
 
     /// The API's token.
     pub fn token(&self) -> String {
-        self.read("state/token").trim().to_owned()
+        fs::read_to_string(self.state.join("token"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
     }
 
     /// Waits until the API answers.
@@ -141,7 +258,11 @@ impl Agent {
     #[track_caller]
     pub fn wait_ready(&self) {
         eventually("the agent's API answers", || {
-            assert!(self.is_alive(), "the agent ended; it says:\n{}", self.process.log());
+            assert!(
+                self.is_alive(),
+                "the agent ended; it says:\n{}",
+                self.process.log()
+            );
             request_unix(&self.socket(), "GET", "/healthz", &[], "").filter(|r| r.status == 200)
         });
     }
@@ -157,10 +278,19 @@ impl Agent {
     /// If nobody answers.
     #[track_caller]
     pub fn api(&self, method: &str, path: &str, body: &Value) -> Response {
-        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let headers = ["Content-Type: application/json"];
         let answer = request_unix(&self.socket(), method, path, &headers, &text);
-        answer.unwrap_or_else(|| panic!("no answer to {method} {path}; the agent says:\n{}", self.process.log()))
+        answer.unwrap_or_else(|| {
+            panic!(
+                "no answer to {method} {path}; the agent says:\n{}",
+                self.process.log()
+            )
+        })
     }
 
     /// Gets JSON from the API.
@@ -180,7 +310,10 @@ impl Agent {
     /// If it cannot be run.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).env("MUSTER_STATE_DIR", self.path("state")).env("NO_COLOR", "1");
+        command
+            .args(arguments)
+            .env("MUSTER_STATE_DIR", &self.state)
+            .env("NO_COLOR", "1");
         let output = command.output().expect("the program runs");
         Output {
             code: output.status.code(),
@@ -194,12 +327,38 @@ impl Agent {
         self.process.kill();
     }
 
-    /// Starts it again on the same folder and port.
+    /// Starts it again on the same folder and port, and waits until its API answers.
     #[track_caller]
     pub fn restart(&mut self) {
-        self.process =
-            launch(&self.binary, self.directory.path(), &self.arguments, &self.environment);
+        self.launch();
         self.wait_ready();
+    }
+
+    /// Starts it again on the same folder and port, and does not wait.
+    pub fn launch(&mut self) {
+        self.process = launch(
+            &self.binary,
+            self.directory.path(),
+            &self.state,
+            &self.arguments,
+            &self.environment,
+        );
+    }
+
+    /// Writes another configuration; the agent is not told.
+    pub fn set_config(&self, config: &str) {
+        write_config(self.directory.path(), self.port, config);
+    }
+
+    /// Writes another configuration and tells the agent with SIGHUP.
+    pub fn reload(&self, config: &str) {
+        self.set_config(config);
+        self.process.signal("HUP");
+    }
+
+    /// What has been logged, the standard output included.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// Tells it to end and waits until it has.

@@ -29,12 +29,26 @@ impl Response {
 }
 
 /// Sends a request to a port of 127.0.0.1; `None` if nobody answers. `headers` are whole lines.
-pub fn request(port: u16, method: &str, path: &str, headers: &[&str], body: &str) -> Option<Response> {
+pub fn request(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> Option<Response> {
     let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .ok()?;
     let host = format!("Host: 127.0.0.1:{port}");
-    let named = headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:"));
-    let mut all = if named { Vec::new() } else { vec![host.as_str()] };
+    let named = headers
+        .iter()
+        .any(|header| header.to_ascii_lowercase().starts_with("host:"));
+    let mut all = if named {
+        Vec::new()
+    } else {
+        vec![host.as_str()]
+    };
     all.extend(headers);
     exchange(stream, method, path, &all, body)
 }
@@ -48,7 +62,9 @@ pub fn request_unix(
     body: &str,
 ) -> Option<Response> {
     let stream = UnixStream::connect(socket).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .ok()?;
     let mut all = vec!["Host: localhost"];
     all.extend(headers);
     exchange(stream, method, path, &all, body)
@@ -78,15 +94,27 @@ fn exchange(
     let answer = String::from_utf8_lossy(&answer);
     let (head, rest) = answer.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    let body = if chunked { unchunk(rest) } else { rest.to_owned() };
-    Some(Response { status, head: head.to_owned(), body })
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    let body = if chunked {
+        unchunk(rest)
+    } else {
+        rest.to_owned()
+    };
+    Some(Response {
+        status,
+        head: head.to_owned(),
+        body,
+    })
 }
 
 fn unchunk(mut rest: &str) -> String {
     let mut body = String::new();
     while let Some((size, tail)) = rest.split_once("\r\n") {
-        let Ok(size) = usize::from_str_radix(size.trim(), 16) else { break };
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+            break;
+        };
         if size == 0 || tail.len() < size {
             break;
         }

@@ -4,7 +4,12 @@
 //! bodies of tests. A server that is not installed makes the test fail with the command that
 //! installs it. Every process is ended by its ID when its value is dropped.
 
-#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "made for tests")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "made for tests"
+)]
 
 mod agent;
 mod http;

@@ -10,5 +10,6 @@ use std::net::TcpListener;
 pub fn free_ports<const N: usize>() -> [u16; N] {
     let held: [TcpListener; N] =
         std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.each_ref().map(|listener| listener.local_addr().expect("its address").port())
+    held.each_ref()
+        .map(|listener| listener.local_addr().expect("its address").port())
 }

@@ -33,7 +33,11 @@ impl Process {
     /// If the program is not there (with the command that installs `package`) or cannot be started.
     pub fn start(mut command: Command, directory: &Path, package: &str) -> Self {
         let program = command.get_program().to_string_lossy().into_owned();
-        let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = Path::new(&program)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let log = directory.join(format!("{name}.log"));
         let out = File::create(&log).expect("a log file");
         let err = out.try_clone().expect("a log file");
@@ -71,7 +75,9 @@ impl Process {
     /// # Panics
     /// If that is not possible.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status();
         assert!(sent.expect("kill").success(), "cannot send {name}");
     }
 
@@ -92,7 +98,11 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(begin.elapsed() < bound, "does not end within {bound:?}; it says:\n{}", self.log());
+            assert!(
+                begin.elapsed() < bound,
+                "does not end within {bound:?}; it says:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -113,11 +123,15 @@ fn usage_of(pid: u32) -> Usage {
         let number = line.and_then(|rest| rest.split_whitespace().next());
         number.and_then(|n| n.parse().ok()).unwrap_or_default()
     };
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a live process").count();
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("a live process")
+        .count();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a live process");
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let numbers: Vec<u64> =
-        after_name.split_whitespace().map(|n| n.parse().unwrap_or_default()).collect();
+    let numbers: Vec<u64> = after_name
+        .split_whitespace()
+        .map(|n| n.parse().unwrap_or_default())
+        .collect();
     Usage {
         resident: field("VmRSS:") * 1024,
         threads: field("Threads:"),

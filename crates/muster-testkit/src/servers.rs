@@ -26,7 +26,12 @@ impl InfluxDb {
         let [port, rpc] = free_ports();
         let directory = tempfile::tempdir().expect("a folder");
         let process = Self::launch(&directory, port, rpc);
-        Self { process, directory, port, rpc }
+        Self {
+            process,
+            directory,
+            port,
+            rpc,
+        }
     }
 
     fn launch(directory: &TempDir, port: u16, rpc: u16) -> Process {
@@ -64,9 +69,19 @@ impl InfluxDb {
     /// # Panics
     /// If it does not answer.
     pub fn query(&self, database: &str, query: &str) -> serde_json::Value {
-        let path = format!("/query?db={}&epoch=ns&q={}", encode(database), encode(query));
-        let method = if query.starts_with("CREATE") { "POST" } else { "GET" };
-        request(self.port, method, &path, &[], "").expect("InfluxDB answers").json()
+        let path = format!(
+            "/query?db={}&epoch=ns&q={}",
+            encode(database),
+            encode(query)
+        );
+        let method = if query.starts_with("CREATE") {
+            "POST"
+        } else {
+            "GET"
+        };
+        request(self.port, method, &path, &[], "")
+            .expect("InfluxDB answers")
+            .json()
     }
 }
 
@@ -101,7 +116,11 @@ impl VictoriaMetrics {
         eventually("VictoriaMetrics answers", || {
             request(port, "GET", "/health", &[], "").filter(|answer| answer.status == 200)
         });
-        Self { _process: process, _directory: directory, port }
+        Self {
+            _process: process,
+            _directory: directory,
+            port,
+        }
     }
 
     /// All points of the series that match, one JSON object a line.
@@ -112,7 +131,11 @@ impl VictoriaMetrics {
         let _ = request(self.port, "GET", "/internal/force_flush", &[], "");
         let path = format!("/api/v1/export?match[]={}", encode(selector));
         let answer = request(self.port, "GET", &path, &[], "").expect("VictoriaMetrics answers");
-        answer.body.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        answer
+            .body
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 }
 
@@ -133,7 +156,10 @@ impl Prometheus {
     pub fn scraping(targets: &[u16]) -> Self {
         let [port] = free_ports();
         let directory = tempfile::tempdir().expect("a folder");
-        let list: Vec<String> = targets.iter().map(|port| format!("'127.0.0.1:{port}'")).collect();
+        let list: Vec<String> = targets
+            .iter()
+            .map(|port| format!("'127.0.0.1:{port}'"))
+            .collect();
         let config = format!(
             "global:\n  scrape_interval: 500ms\nscrape_configs:\n- job_name: test\n  \
              static_configs:\n  - targets: [{}]\n",
@@ -152,7 +178,11 @@ impl Prometheus {
         eventually("Prometheus answers", || {
             request(port, "GET", "/-/ready", &[], "").filter(|answer| answer.status == 200)
         });
-        Self { _process: process, _directory: directory, port }
+        Self {
+            _process: process,
+            _directory: directory,
+            port,
+        }
     }
 
     /// The result of an instant query.
@@ -161,8 +191,12 @@ impl Prometheus {
     /// If it does not answer.
     pub fn query(&self, query: &str) -> Vec<serde_json::Value> {
         let path = format!("/api/v1/query?query={}", encode(query));
-        let answer: Response = request(self.port, "GET", &path, &[], "").expect("Prometheus answers");
-        answer.json()["data"]["result"].as_array().cloned().unwrap_or_default()
+        let answer: Response =
+            request(self.port, "GET", &path, &[], "").expect("Prometheus answers");
+        answer.json()["data"]["result"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -189,13 +223,23 @@ impl NodeExporter {
         eventually("the exporter answers", || {
             request(port, "GET", "/metrics", &[], "").filter(|answer| answer.status == 200)
         });
-        Self { _process: process, _directory: directory, port }
+        Self {
+            _process: process,
+            _directory: directory,
+            port,
+        }
     }
 }
 
 /// Percent-encodes a query's value.
 fn encode(text: &str) -> String {
     let keep = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    let byte = |b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    let byte = |b| {
+        if keep(b) {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
+    };
     text.bytes().map(byte).collect()
 }
