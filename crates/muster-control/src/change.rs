@@ -182,6 +182,9 @@ fn patched(old: &Definition, options: &Map<String, Value>) -> Result<Definition,
     Ok(definition)
 }
 
+/// Keys of a patch lead so many tables down.
+const MOST_DEPTH: usize = 16;
+
 /// Sets or removes one option; a dot in the key leads into a sub-table.
 fn patch(table: &mut toml::Table, key: &str, value: Option<toml::Value>) -> Result<(), String> {
     let Some((outer, rest)) = key.split_once('.') else {
@@ -197,6 +200,9 @@ fn patch(table: &mut toml::Table, key: &str, value: Option<toml::Value>) -> Resu
     let inner = inner
         .as_table_mut()
         .ok_or_else(|| format!("{key}: `{outer}` is no table"))?;
+    if rest.matches('.').count() > MOST_DEPTH {
+        return Err(format!("{key:.40}: too many dots"));
+    }
     patch(inner, rest, value)?;
     if inner.is_empty() {
         table.remove(outer);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use muster_config::{AgentSettings, Config, Definition, Tags};
@@ -13,7 +14,8 @@ use parking_lot::Mutex;
 
 use crate::change::{Applied, ChangeError, Request, edits};
 use crate::desired::{
-    Definitions, Edits, Overlay, Overlays, difference, effective, overlays_for, redo, undo,
+    Definitions, Edits, Overlay, Overlays, difference, effective, overlay_for, overlays_for, redo,
+    undo,
 };
 use crate::store::{KEPT_CHANGES, Record, Store, Stored};
 
@@ -22,6 +24,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often what processors and aggregators remember is written to disk: it may be large.
 const COLLECT_EVERY: u32 = 10;
+
+/// Overlays that differ, with what they are now; `None` for none.
+type OverlayChanges = BTreeMap<ComponentId, Option<Overlay>>;
 
 /// Owns the desired state. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -37,14 +42,16 @@ struct Inner {
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
     current: Mutex<Current>,
+    /// Set when the agent stops: no change is committed any more.
+    stopping: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Current {
     generation: u64,
-    files: Definitions,
-    overlays: Overlays,
-    definitions: Definitions,
+    files: Arc<Definitions>,
+    overlays: Arc<Overlays>,
+    definitions: Arc<Definitions>,
     agent: Arc<AgentSettings>,
     global_tags: Arc<Tags>,
     reload: Option<Reload>,
@@ -87,9 +94,9 @@ impl Controller {
         let definitions = effective(&files, &stored.overlays);
         let current = Current {
             generation: stored.generation,
-            files,
-            overlays: stored.overlays,
-            definitions: definitions.clone(),
+            files: Arc::new(files),
+            overlays: Arc::new(stored.overlays),
+            definitions: Arc::new(definitions.clone()),
             agent: Arc::new(config.agent),
             global_tags: config.global_tags,
             reload: None,
@@ -109,6 +116,7 @@ impl Controller {
             group: group.group("control"),
             changing: tokio::sync::Mutex::new(()),
             current: Mutex::new(current),
+            stopping: AtomicBool::new(false),
         };
         let controller = Self {
             inner: Arc::new(inner),
@@ -117,7 +125,7 @@ impl Controller {
         if !edits.is_empty() {
             let next = controller.inner.current.lock().clone();
             controller
-                .persist(next, edits, "start", String::new(), &BTreeMap::new())
+                .persist(next, edits, "start", String::new(), OverlayChanges::new())
                 .await?;
         }
         controller.inner.engine.commit(prepared);
@@ -190,7 +198,7 @@ impl Controller {
 
     /// The desired definitions.
     pub fn definitions(&self) -> Definitions {
-        self.inner.current.lock().definitions.clone()
+        Definitions::clone(&self.inner.current.lock().definitions)
     }
 
     /// One desired definition.
@@ -241,7 +249,15 @@ impl Controller {
 
     /// Ends everything in at most `within`, and keeps what components want kept.
     pub async fn stop(&self, within: Duration) -> Stopped {
-        let stopped = self.inner.engine.stop(within).await;
+        self.inner.stopping.store(true, Relaxed);
+        // A change that is being made ends first, if it does not take long.
+        let patience = within / 10;
+        drop(muster_tasks::timeout(patience, self.inner.changing.lock()).await);
+        let stopped = self
+            .inner
+            .engine
+            .stop(within.saturating_sub(patience))
+            .await;
         if let Err(error) = self.save_states().await {
             tracing::error!("what inputs keep could not be saved: {error}");
         }
@@ -272,12 +288,12 @@ impl Controller {
         let mut now = self.inner.current.lock().clone();
         let settings_changed =
             *now.agent != config.agent || *now.global_tags != *config.global_tags;
-        now.files = by_id(config.definitions);
+        now.files = Arc::new(by_id(config.definitions));
         now.agent = Arc::new(config.agent);
         now.global_tags = config.global_tags;
         // What the API removed and the files no longer have needs no marker any more.
-        let files = &now.files;
-        now.overlays
+        let files = Arc::clone(&now.files);
+        Arc::make_mut(&mut now.overlays)
             .retain(|id, o| !matches!(o, Overlay::Removed) || files.contains_key(id));
         let wanted = effective(&now.files, &now.overlays);
         let edits = difference(&now.definitions, &wanted);
@@ -345,23 +361,58 @@ impl Controller {
                 dry_run,
             });
         }
-        let before = next.overlays.clone();
-        redo(&mut next.definitions, &edits);
-        next.overlays = overlays_for(&next.files, &next.definitions);
-        let persisted = if edits.is_empty() {
-            self.inner.current.lock().clone_from(&next);
-            next.generation
+        if self.inner.stopping.load(Relaxed) {
+            return Err(ChangeError::Stopping);
+        }
+        redo(Arc::make_mut(&mut next.definitions), &edits);
+        let changed = self.change_overlays(&mut next, &edits);
+        let generation = if edits.is_empty() {
+            if !changed.is_empty() {
+                self.with_store(move |store| Ok(store.write_overlays(&changed)?))
+                    .await?;
+            }
+            let mut current = self.inner.current.lock();
+            next.reload = current.reload.take();
+            *current = next;
+            current.generation
         } else {
-            let changed = overlay_changes(&before, &next.overlays);
-            self.persist(next, edits.clone(), by, message, &changed)
+            self.persist(next, edits.clone(), by, message, changed)
                 .await?
         };
         self.inner.engine.commit(prepared);
         Ok(Applied {
-            generation: persisted,
+            generation,
             edits,
             dry_run,
         })
+    }
+
+    /// Sets the overlays to what leads from the files to the desired definitions, and says which
+    /// differ from those that are persisted.
+    fn change_overlays(&self, next: &mut Current, edits: &Edits) -> OverlayChanges {
+        let (files, overlays) = {
+            let current = self.inner.current.lock();
+            (Arc::clone(&current.files), Arc::clone(&current.overlays))
+        };
+        if !Arc::ptr_eq(&files, &next.files) {
+            next.overlays = Arc::new(overlays_for(&next.files, &next.definitions));
+            return overlay_changes(&overlays, &next.overlays);
+        }
+        let mut changes = OverlayChanges::new();
+        for id in edits.keys() {
+            let overlay = overlay_for(next.files.get(id), next.definitions.get(id));
+            if overlays.get(id) != overlay.as_ref() {
+                changes.insert(id.clone(), overlay);
+            }
+        }
+        let own = Arc::make_mut(&mut next.overlays);
+        for (id, overlay) in &changes {
+            match overlay {
+                Some(overlay) => drop(own.insert(id.clone(), overlay.clone())),
+                None => drop(own.remove(id)),
+            }
+        }
+        changes
     }
 
     async fn prepare(&self, change: &Change) -> Result<Prepared, ChangeError> {
@@ -379,7 +430,7 @@ impl Controller {
         edits: Edits,
         by: &str,
         message: String,
-        overlays: &BTreeMap<ComponentId, Option<Overlay>>,
+        overlays: OverlayChanges,
     ) -> Result<u64, ChangeError> {
         next.generation += 1;
         let generation = next.generation;
@@ -391,7 +442,6 @@ impl Controller {
             message,
             edits,
         };
-        let overlays = overlays.clone();
         self.with_store(move |store| Ok(store.write(&record, &overlays)?))
             .await?;
         let mut current = self.inner.current.lock();
@@ -404,7 +454,7 @@ impl Controller {
     async fn definitions_at(&self, generation: u64) -> Result<Definitions, ChangeError> {
         let (present, mut definitions) = {
             let current = self.inner.current.lock();
-            (current.generation, current.definitions.clone())
+            (current.generation, Definitions::clone(&current.definitions))
         };
         if generation > present {
             return Err(ChangeError::NoGeneration(generation));
@@ -499,8 +549,8 @@ fn by_id(definitions: Vec<Definition>) -> Definitions {
 }
 
 /// Which overlays differ, with what they are now.
-fn overlay_changes(before: &Overlays, after: &Overlays) -> BTreeMap<ComponentId, Option<Overlay>> {
-    let mut changes = BTreeMap::new();
+fn overlay_changes(before: &Overlays, after: &Overlays) -> OverlayChanges {
+    let mut changes = OverlayChanges::new();
     for id in before.keys().filter(|id| !after.contains_key(*id)) {
         changes.insert(id.clone(), None);
     }

@@ -47,21 +47,25 @@ pub fn effective(files: &Definitions, overlays: &Overlays) -> Definitions {
     definitions
 }
 
+/// The overlay that makes the desired definition out of what the files say of one component.
+pub fn overlay_for(
+    file: Option<&Arc<Definition>>,
+    desired: Option<&Arc<Definition>>,
+) -> Option<Overlay> {
+    match (file, desired) {
+        (Some(file), Some(desired)) if file.same_configuration(desired) => None,
+        (_, Some(desired)) => Some(Overlay::Set(Arc::clone(desired))),
+        (Some(_), None) => Some(Overlay::Removed),
+        (None, None) => None,
+    }
+}
+
 /// The overlays that make `desired` out of `files`: as few as possible.
 pub fn overlays_for(files: &Definitions, desired: &Definitions) -> Overlays {
-    let mut overlays = Overlays::new();
-    for (id, definition) in desired {
-        let same = files
-            .get(id)
-            .is_some_and(|file| file.same_configuration(definition));
-        if !same {
-            overlays.insert(id.clone(), Overlay::Set(Arc::clone(definition)));
-        }
-    }
-    for id in files.keys().filter(|id| !desired.contains_key(*id)) {
-        overlays.insert(id.clone(), Overlay::Removed);
-    }
-    overlays
+    let ids = files.keys().chain(desired.keys());
+    let overlay =
+        |id: &ComponentId| Some((id.clone(), overlay_for(files.get(id), desired.get(id))?));
+    ids.filter_map(overlay).collect()
 }
 
 /// What leads from one set of definitions to another.

@@ -124,9 +124,10 @@ impl Sockets {
 
     /// Serves the API on all sockets, in tasks of `group`.
     pub fn serve(self, group: &Group, router: Router) {
-        let slots = Arc::new(tokio::sync::Semaphore::new(MOST_CONNECTIONS));
+        // Each socket has its own: clients on TCP must not keep the owner out.
+        let slots = || Arc::new(tokio::sync::Semaphore::new(MOST_CONNECTIONS));
         if let Some(tcp) = self.tcp {
-            let (connections, router, slots) = (group.clone(), router.clone(), Arc::clone(&slots));
+            let (connections, router, slots) = (group.clone(), router.clone(), slots());
             go(group, "accept-tcp", async move {
                 loop {
                     let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -142,7 +143,7 @@ impl Sockets {
             });
         }
         if let Some(unix) = self.unix {
-            let connections = group.clone();
+            let (connections, slots) = (group.clone(), slots());
             let path = self.unix_path.clone();
             go(group, "accept-unix", async move {
                 let _removed_at_the_end = path.map(RemoveAtEnd);
@@ -223,6 +224,12 @@ async fn resolve(address: &str) -> Result<SocketAddr, ListenError> {
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process listens on it",
+            ));
+        }
         fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;

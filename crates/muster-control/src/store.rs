@@ -249,6 +249,46 @@ impl Store {
         })
     }
 
+    /// Writes overlays without a change of the desired state: the files came to say the same.
+    ///
+    /// # Errors
+    /// If they cannot be written; then none of them is.
+    pub fn write_overlays(
+        &self,
+        overlays: &BTreeMap<ComponentId, Option<Overlay>>,
+    ) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(overlays.len());
+        for (id, overlay) in overlays {
+            let value = overlay
+                .as_ref()
+                .map(|overlay| self.encode("an overlay", overlay));
+            rows.push((id.to_string(), value.transpose()?));
+        }
+        self.write_rows(OVERLAYS, &rows)
+    }
+
+    /// Writes rows of one table; `None` removes.
+    fn write_rows(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        rows: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), StoreError> {
+        self.with(|database| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(table)?;
+                for (key, value) in rows {
+                    match value {
+                        Some(value) => table.insert(key.as_str(), value.as_slice())?,
+                        None => table.remove(key.as_str())?,
+                    };
+                }
+            }
+            write.commit()?;
+            Ok(())
+        })
+    }
+
     /// The records of changes, the latest first, at most `most` of them, none after `up_to`.
     ///
     /// # Errors
@@ -287,20 +327,7 @@ impl Store {
                 .transpose()?;
             rows.push((id.to_string(), value));
         }
-        self.with(|database| {
-            let write = database.begin_write()?;
-            {
-                let mut table = write.open_table(STATES)?;
-                for (key, value) in &rows {
-                    match value {
-                        Some(value) => table.insert(key.as_str(), value.as_slice())?,
-                        None => table.remove(key.as_str())?,
-                    };
-                }
-            }
-            write.commit()?;
-            Ok(())
-        })
+        self.write_rows(STATES, &rows)
     }
 
     /// Works with the database. After an error of the disk the database is closed, and opened

@@ -2,25 +2,37 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use muster_config::AggregatorSettings;
 use muster_metric::{Batch, Timestamp};
 use muster_plugin::Aggregator;
 use muster_tasks::catch_panic_sync;
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::refine::{place, rename};
 use crate::stats::Stats;
 use crate::window::Window;
 
+/// How long a change or a stop waits for an aggregator that is at work.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// An aggregator with its window.
 #[derive(Debug)]
 pub(crate) struct Aggregation {
     settings: AggregatorSettings,
-    open: Mutex<Open>,
+    holder: Mutex<Holder>,
     broken: AtomicBool,
     /// Its counters.
     pub stats: Arc<Stats>,
+}
+
+/// Who has the open window.
+enum Holder {
+    Here(Open),
+    /// A successor took it over: metrics that still come here go on to it.
+    Successor(Arc<Aggregation>),
 }
 
 struct Open {
@@ -28,11 +40,12 @@ struct Open {
     plugin: Box<dyn Aggregator>,
 }
 
-impl std::fmt::Debug for Open {
+impl std::fmt::Debug for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open")
-            .field("window", &self.window)
-            .finish_non_exhaustive()
+        f.write_str(match self {
+            Self::Here(_) => "Here",
+            Self::Successor(_) => "Successor",
+        })
     }
 }
 
@@ -51,10 +64,10 @@ impl Aggregation {
             settings.grace,
             settings.round_interval,
         );
-        let open = Mutex::new(Open { window, plugin });
+        let holder = Mutex::new(Holder::Here(Open { window, plugin }));
         Self {
             settings,
-            open,
+            holder,
             broken: AtomicBool::new(false),
             stats,
         }
@@ -67,7 +80,15 @@ impl Aggregation {
             return;
         }
         let filter = &self.settings.filter;
-        let mut open = self.open.lock();
+        let mut holder = self.holder.lock();
+        let open = match &mut *holder {
+            Holder::Here(open) => open,
+            Holder::Successor(successor) => {
+                let successor = Arc::clone(successor);
+                drop(holder);
+                return successor.add(batch, drop_rows);
+            }
+        };
         let mut copy = Batch::new();
         let (mut added, mut late, mut filtered) = (0, 0, 0);
         let outcome = catch_panic_sync(std::panic::AssertUnwindSafe(|| {
@@ -103,22 +124,33 @@ impl Aggregation {
         self.stats.dropped.fetch_add(late, Ordering::Relaxed);
         self.stats.metrics.fetch_add(added, Ordering::Relaxed);
         if let Err(panic) = outcome {
-            drop(open);
+            drop(holder);
             self.break_down(&panic.to_string(), Timestamp::now());
         }
     }
 
-    /// When the window is to be pushed.
-    pub(crate) fn due(&self) -> Timestamp {
-        self.open.lock().window.end()
+    /// When the window is to be pushed; `None` if a successor has it.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        match &*self.holder.lock() {
+            Holder::Here(open) => Some(open.window.end()),
+            Holder::Successor(_) => None,
+        }
     }
 
-    /// Ends the window and gives its summary.
+    /// Ends the window and gives its summary; nothing if a successor has it.
     pub(crate) fn push(&self, now: Timestamp) -> Batch {
         let mut batch = Batch::new();
         let outcome = {
-            let mut open = self.open.lock();
+            let Some(mut holder) = self.holder.try_lock_for(PATIENCE) else {
+                return batch;
+            };
+            let Holder::Here(open) = &mut *holder else {
+                return batch;
+            };
             open.window.advance(now);
+            if self.broken.load(Ordering::Relaxed) {
+                return batch;
+            }
             catch_panic_sync(std::panic::AssertUnwindSafe(|| {
                 open.plugin.push(&mut batch);
                 open.plugin.reset();
@@ -146,13 +178,45 @@ impl Aggregation {
     }
 
     /// The open window's memory.
-    pub(crate) fn state(&self) -> Option<serde_json::Value> {
-        self.open.lock().plugin.state()
+    pub(crate) fn state(&self) -> Option<Value> {
+        self.with_plugin(|plugin| plugin.state()).flatten()
     }
 
-    /// Hands a predecessor's open window over.
-    pub(crate) fn restore(&self, state: serde_json::Value) {
-        self.open.lock().plugin.restore(state);
+    /// Gives the open window memory from an earlier run.
+    pub(crate) fn restore(&self, state: Value) {
+        self.with_plugin(|plugin| plugin.restore(state));
+    }
+
+    /// Moves the open window to a successor. Metrics that still come here go on to it, so that
+    /// nothing is summarized twice or not at all.
+    pub(crate) fn hand_over(&self, successor: &Arc<Self>) {
+        let Some(mut holder) = self.holder.try_lock_for(PATIENCE) else {
+            return;
+        };
+        if let Holder::Here(open) = &*holder {
+            match catch_panic_sync(std::panic::AssertUnwindSafe(|| open.plugin.state())) {
+                Ok(Some(state)) => successor.restore(state),
+                Ok(None) => {}
+                Err(panic) => self.break_down(&panic.to_string(), Timestamp::now()),
+            }
+            *holder = Holder::Successor(Arc::clone(successor));
+        }
+    }
+
+    /// Works with the plugin, if it is here, not busy for long, and does not panic.
+    fn with_plugin<T>(&self, work: impl FnOnce(&mut dyn Aggregator) -> T) -> Option<T> {
+        let mut holder = self.holder.try_lock_for(PATIENCE)?;
+        let Holder::Here(open) = &mut *holder else {
+            return None;
+        };
+        let plugin = open.plugin.as_mut();
+        match catch_panic_sync(std::panic::AssertUnwindSafe(|| work(plugin))) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                self.break_down(&panic.to_string(), Timestamp::now());
+                None
+            }
+        }
     }
 
     fn break_down(&self, panic: &str, now: Timestamp) {

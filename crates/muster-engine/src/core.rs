@@ -40,6 +40,11 @@ impl std::fmt::Debug for Core {
     }
 }
 
+/// So many threads may be blocked by inputs, and by outputs, at the same time; beyond it a gather or
+/// write fails. The rest of the process has its own.
+const INPUT_THREADS: usize = 512;
+const OUTPUT_THREADS: usize = 256;
+
 /// The branches of the task tree under which components live.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -64,10 +69,16 @@ impl Groups {
 
     pub(crate) fn under(parent: &Group) -> Self {
         Self {
-            inputs: parent.group("inputs"),
+            inputs: parent
+                .builder("inputs")
+                .blocking_limit(INPUT_THREADS)
+                .build(),
             processors: parent.group("processors"),
             aggregators: parent.group("aggregators"),
-            outputs: parent.group("outputs"),
+            outputs: parent
+                .builder("outputs")
+                .blocking_limit(OUTPUT_THREADS)
+                .build(),
             leaving: parent.group("leaving"),
         }
     }

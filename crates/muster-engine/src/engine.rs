@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -16,8 +17,9 @@ use tokio::sync::watch;
 use crate::aggregation::Aggregation;
 use crate::core::{Core, Groups, States, sleep_until};
 use crate::health::State;
+use crate::link::Link;
 use crate::output::{End, end_output};
-use crate::pipeline::{Link, Outlet, Pipeline};
+use crate::pipeline::{Outlet, Pipeline};
 use crate::prepare::{self, Prepared, PreparedPart};
 use crate::stats::{Observed, Stats};
 use crate::tap::Taps;
@@ -137,6 +139,9 @@ pub struct Engine {
 pub(crate) struct EngineInner {
     core: Arc<Core>,
     running: Mutex<BTreeMap<ComponentId, Running>>,
+    /// Removed and paused components that have not ended yet, each with the number of its leave.
+    leaving: Mutex<BTreeMap<ComponentId, (u64, Group)>>,
+    tickets: AtomicU64,
     taps: Arc<Taps>,
     started: Timestamp,
 }
@@ -176,6 +181,8 @@ impl Engine {
         let inner = EngineInner {
             core,
             running: Mutex::default(),
+            leaving: Mutex::default(),
+            tickets: AtomicU64::new(0),
             taps,
             started: Timestamp::now(),
         };
@@ -231,36 +238,49 @@ impl Engine {
         let mut running = self.inner.running.lock();
         let mut inputs = Vec::new();
         let mut leaving = Vec::new();
-        let mut held_back = Vec::new();
         let mut reroute = false;
         for id in &prepared.remove {
             if let Some(old) = running.remove(id) {
                 reroute |= id.kind != Kind::Input;
-                self.inner.core.states.remove(id);
-                leaving.push(old);
+                leaving.push((old, true));
             }
         }
         for component in prepared.put {
             let id = component.id.clone();
             reroute |= id.kind != Kind::Input;
             let old = running.remove(&id);
-            let predecessor = old.as_ref().map(|old| old.group.clone());
+            // A component that was paused or removed a moment ago may not have ended yet.
+            let predecessor = match &old {
+                Some(old) if !matches!(old.part, Part::Paused) => Some(old.group.clone()),
+                _ => self
+                    .inner
+                    .leaving
+                    .lock()
+                    .get(&id)
+                    .map(|(_, group)| group.clone()),
+            };
+            let same_plugin = old
+                .as_ref()
+                .is_some_and(|old| old.definition.plugin == component.definition.plugin);
             let part = match component.part {
                 PreparedPart::Broken => {
-                    leaving.extend(old);
+                    leaving.extend(old.map(|old| (old, false)));
                     Part::Paused
                 }
                 PreparedPart::Paused => {
                     component
                         .stats
                         .health(|h| h.set(State::Paused, Timestamp::now()));
-                    leaving.extend(old);
+                    leaving.extend(old.map(|old| (old, false)));
                     Part::Paused
                 }
                 PreparedPart::Input(start) => {
                     component
                         .stats
                         .health(|h| h.set(State::Starting, Timestamp::now()));
+                    if let Some(old) = &old {
+                        old.group.cancel("replaced");
+                    }
                     inputs.push((start, predecessor));
                     Part::Input
                 }
@@ -268,16 +288,25 @@ impl Engine {
                     component
                         .stats
                         .health(|h| h.set(State::Running, Timestamp::now()));
-                    if let Some(Part::Processor {
-                        before: Some(old), ..
-                    }) = old.map(|old| old.part)
-                        && let (Some(state), Some(new)) = (old.state(), &before)
-                    {
-                        new.restore(state);
-                    } else if let (Some(state), Some(new)) =
-                        (self.inner.core.states.get(&id), &before)
-                    {
-                        new.restore(state);
+                    match old {
+                        Some(Running {
+                            part:
+                                Part::Processor {
+                                    before: old_before,
+                                    after: old_after,
+                                },
+                            ..
+                        }) if same_plugin => {
+                            hand_over(&old_before, &before);
+                            hand_over(&old_after, &after);
+                        }
+                        old => {
+                            leaving.extend(old.map(|old| (old, false)));
+                            let state = self.inner.core.states.get(&id);
+                            if let (Some(state), Some(new)) = (state, &before) {
+                                new.restore(state);
+                            }
+                        }
                     }
                     Part::Processor { before, after }
                 }
@@ -285,15 +314,21 @@ impl Engine {
                     component
                         .stats
                         .health(|h| h.set(State::Running, Timestamp::now()));
-                    let earlier = match old.as_ref().map(|old| &old.part) {
-                        Some(Part::Aggregator(old)) => old.state(),
-                        _ => self.inner.core.states.get(&id),
-                    };
-                    if let Some(state) = earlier {
-                        aggregation.restore(state);
-                    }
-                    if let Some(old) = old {
-                        old.group.cancel("replaced");
+                    match old {
+                        Some(Running {
+                            part: Part::Aggregator(old),
+                            group,
+                            ..
+                        }) if same_plugin => {
+                            old.hand_over(&aggregation);
+                            group.cancel("replaced");
+                        }
+                        old => {
+                            leaving.extend(old.map(|old| (old, false)));
+                            if let Some(state) = self.inner.core.states.get(&id) {
+                                aggregation.restore(state);
+                            }
+                        }
                     }
                     self.start_aggregation(&component.group, Arc::clone(&aggregation));
                     Part::Aggregator(aggregation)
@@ -327,18 +362,12 @@ impl Engine {
             let pipeline = self.route(&running, &prepared.agent);
             self.inner.core.pipeline.store(Arc::new(pipeline));
         }
-        for old in leaving {
-            if let Part::Processor {
-                before: Some(link), ..
-            } = &old.part
-            {
-                held_back.push((link.place, link.finish()));
-            }
-            self.see_off(old);
-        }
+        drop(running);
         let pipeline = self.inner.core.pipeline.load();
-        for (place, batch) in held_back {
-            pipeline.submit_after(place, batch, Timestamp::now());
+        let now = Timestamp::now();
+        for (old, removed) in leaving {
+            self.drain(&pipeline, &old, now);
+            self.see_off(old, removed);
         }
         for (start, predecessor) in inputs {
             start.start(predecessor);
@@ -377,7 +406,10 @@ impl Engine {
     fn start_aggregation(&self, group: &Group, aggregation: Arc<Aggregation>) {
         let core = Arc::clone(&self.inner.core);
         let pushing = group.go_cx("push", move |cx| async move {
-            while sleep_until(&cx, aggregation.due()).await {
+            while let Some(due) = aggregation.due() {
+                if !sleep_until(&cx, due).await {
+                    break;
+                }
                 let (now, clock) = (Timestamp::now(), Instant::now());
                 let batch = aggregation.push(now);
                 core.pipeline.load().submit_aggregate(batch, now);
@@ -389,26 +421,71 @@ impl Engine {
         }
     }
 
-    /// Ends a component that was removed or paused, and waits for it in the background.
-    fn see_off(&self, old: Running) {
+    /// What a processor held back and an aggregator's open window go on their way when the
+    /// component leaves.
+    fn drain(&self, pipeline: &Pipeline, old: &Running, now: Timestamp) {
+        match &old.part {
+            Part::Processor { before, after } => {
+                if let Some(link) = before {
+                    pipeline.submit_after(link.place, link.finish(), now);
+                    // What was given out must not come again when the component comes back.
+                    if let Some(state) = link.state() {
+                        self.inner.core.states.put(&old.definition.id, state);
+                    }
+                }
+                if let Some(link) = after {
+                    pipeline.submit_aggregate_after(link.place, link.finish(), now);
+                }
+            }
+            Part::Aggregator(aggregation) => {
+                pipeline.submit_aggregate(aggregation.push(now), now);
+                if let Some(state) = aggregation.state() {
+                    self.inner.core.states.put(&old.definition.id, state);
+                }
+            }
+            Part::Input | Part::Paused | Part::Output { .. } => {}
+        }
+    }
+
+    /// Ends a component that was removed or paused, and waits for it in the background. What a
+    /// removed one kept is forgotten when it has ended.
+    fn see_off(&self, old: Running, removed: bool) {
         old.stats.health(|h| {
             if h.state() != State::Paused {
                 h.set(State::Stopping, Timestamp::now());
             }
         });
-        let seeing_off = self.inner.core.groups.leaving.go(old.definition.id.to_string(), async move {
+        let id = old.definition.id.clone();
+        let ticket = self.inner.tickets.fetch_add(1, Relaxed);
+        let leaves = (ticket, old.group.clone());
+        self.inner.leaving.lock().insert(id.clone(), leaves);
+        let this = self.clone();
+        let name = id.to_string();
+        let seeing_off = self.inner.core.groups.leaving.go(name, async move {
             if let Part::Output { outlet, end } = &old.part {
                 end.send_replace(End::Flush);
                 let _ = end_output(&old.group, LEAVING_GRACE, ABORT_AFTER).await;
                 let left = outlet.queue.counts().metrics;
                 if left > 0 {
-                    tracing::warn!(component = %old.definition.id, "{left} metrics were not written");
+                    tracing::warn!(component = %id, "{left} metrics were not written");
                 }
-                return;
+            } else {
+                let report = old.group.stop_with(StopOptions::grace(LEAVING_GRACE)).await;
+                if !report.is_clean() {
+                    tracing::warn!(component = %id, "would not end: {report}");
+                }
             }
-            let report = old.group.stop_with(StopOptions::grace(LEAVING_GRACE)).await;
-            if !report.is_clean() {
-                tracing::warn!(component = %old.definition.id, "would not end: {report}");
+            {
+                let mut leaving = this.inner.leaving.lock();
+                if leaving
+                    .get(&id)
+                    .is_some_and(|(latest, _)| *latest == ticket)
+                {
+                    leaving.remove(&id);
+                }
+            }
+            if removed && !this.inner.running.lock().contains_key(&id) {
+                this.inner.core.states.remove(&id);
             }
         });
         if let Err(closed) = seeing_off {
@@ -462,8 +539,8 @@ impl Engine {
     }
 
     /// Watches the metrics that pass to the outputs. A watcher that is slow misses some; nobody
-    /// waits for it.
-    pub fn watch(&self) -> tokio::sync::mpsc::Receiver<Arc<muster_metric::Batch>> {
+    /// waits for it. `None` if 32 watch already.
+    pub fn watch(&self) -> Option<tokio::sync::mpsc::Receiver<Arc<muster_metric::Batch>>> {
         self.inner.taps.watch()
     }
 
@@ -548,6 +625,16 @@ impl Engine {
         for aggregation in &pipeline.aggregations {
             pipeline.submit_aggregate(aggregation.push(now), now);
         }
+        for link in &pipeline.after {
+            pipeline.submit_aggregate_after(link.place, link.finish(), now);
+        }
+    }
+}
+
+/// Moves the memory of a processor to its successor, in one of the two runs.
+fn hand_over(old: &Option<Arc<Link>>, new: &Option<Arc<Link>>) {
+    if let (Some(old), Some(new)) = (old, new) {
+        old.hand_over(new);
     }
 }
 

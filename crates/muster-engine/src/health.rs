@@ -90,6 +90,9 @@ impl Health {
 
     /// A gather or write went well. Returns whether that is news.
     pub fn succeeded(&mut self, now: Timestamp) -> bool {
+        if self.is_told() {
+            return false;
+        }
         self.losses_in_a_row = 0;
         self.why = None;
         self.enter(State::Running, now)
@@ -97,6 +100,9 @@ impl Health {
 
     /// A gather or write failed, and the plugin can go on. Returns whether that is news.
     pub fn failed(&mut self, why: impl Into<String>, now: Timestamp) -> bool {
+        if self.is_told() {
+            return false;
+        }
         self.why = Some(why.into());
         self.enter(State::Failing, now)
     }
@@ -125,7 +131,15 @@ impl Health {
     /// The component was told to rest, to stop, or has stopped.
     pub fn set(&mut self, state: State, now: Timestamp) {
         self.why = None;
+        if state == State::Starting {
+            self.losses_in_a_row = 0;
+        }
         self.enter(state, now);
+    }
+
+    /// Whether somebody told it what it is: then what its last work came to changes nothing.
+    fn is_told(&self) -> bool {
+        matches!(self.state, State::Paused | State::Stopping | State::Stopped)
     }
 
     fn enter(&mut self, state: State, now: Timestamp) -> bool {

@@ -1,5 +1,6 @@
 //! The tasks of inputs: gathering at each tick, or letting a service input work.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -8,10 +9,11 @@ use async_trait::async_trait;
 use muster_config::{BuiltPlugin, InputSettings, TimeSource};
 use muster_metric::{Batch, Timestamp};
 use muster_plugin::{
-    ComponentId, Emit, GatherContext, Input, PluginError, ServiceContext, ServiceInput,
+    ComponentId, Emit, GatherContext, Input, PluginError, Resources, ServiceContext, ServiceInput,
     StartContext,
 };
-use muster_tasks::{Ctx, Group, Outcome, StopOptions, catch_panic, timeout};
+use muster_tasks::{Ctx, Group, Outcome, StopOptions, catch_panic, catch_panic_sync, timeout};
+use serde_json::Value;
 
 use crate::core::{Core, Factory, sleep, sleep_until};
 use crate::health::State;
@@ -24,6 +26,9 @@ const SHORT_GRACE: Duration = Duration::from_millis(100);
 
 /// How long a service input gets to finish what is at hand.
 const SERVICE_GRACE: Duration = Duration::from_secs(1);
+
+/// A run that lasted so long was a good one: losses before it no longer count.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// How long a service input's source is slowed at most for each batch while a queue is crowded.
 const MOST_SLOWING: Duration = Duration::from_millis(50);
@@ -58,7 +63,14 @@ pub(crate) async fn end_predecessor(predecessor: Option<Group>, grace: Duration)
 impl InputRun {
     /// What a plugin's start is given.
     pub(crate) fn start_context(&self) -> StartContext {
-        start_context(&self.core, &self.id, &self.group, self.settings.interval)
+        let resources = self.core.resources.clone();
+        start_context(
+            &self.core,
+            &self.id,
+            &self.group,
+            self.settings.interval,
+            resources,
+        )
     }
 
     /// Gathers at each tick until cancelled.
@@ -69,9 +81,7 @@ impl InputRun {
         predecessor: Option<Group>,
     ) {
         end_predecessor(predecessor, SHORT_GRACE).await;
-        if let (Some(live), Some(state)) = (&mut plugin, self.core.states.get(&self.id)) {
-            live.restore(state);
-        }
+        plugin = plugin.and_then(|live| self.restored(live, |live, state| live.restore(state)));
         let settings = &self.settings;
         let now = Timestamp::now();
         let schedule = Schedule::new(
@@ -108,19 +118,26 @@ impl InputRun {
                         if !sleep(&cx, wait).await {
                             break;
                         }
-                        plugin = self.rebuild_polled(random.next_u32()).await;
                     }
                 }
-            } else {
-                plugin = self.rebuild_polled(random.next_u32()).await;
             }
-            let now = Timestamp::now().max(tick);
+            if plugin.is_none() {
+                match self.rebuild_polled(random.next_u32()).await {
+                    Ok(live) => plugin = Some(live),
+                    Err(wait) if sleep(&cx, wait).await => {}
+                    Err(_) => break,
+                }
+            }
+            let real = Timestamp::now();
+            // A clock that was set back must not stop the input for as long as it was set back.
+            let set_back = real.saturating_add(settings.interval) < tick;
+            let now = if set_back { real } else { real.max(tick) };
             let passed = schedule.ticks_between(tick, now);
             self.stats.skipped.fetch_add(passed, Relaxed);
             tick = schedule.after(now);
         }
-        if let Some(state) = plugin.and_then(|plugin| plugin.state()) {
-            self.core.states.put(&self.id, state);
+        if let Some(plugin) = plugin {
+            self.keep(|| plugin.state());
         }
     }
 
@@ -128,28 +145,31 @@ impl InputRun {
     pub(crate) async fn serve(
         self,
         cx: Ctx,
-        mut plugin: Option<Box<dyn ServiceInput>>,
+        plugin: Option<Box<dyn ServiceInput>>,
         predecessor: Option<Group>,
     ) {
         end_predecessor(predecessor, SERVICE_GRACE).await;
         let mut random = Random::seeded(&self.id.id);
+        let mut plugin = match plugin {
+            None => None,
+            Some(live) => self.restored(live, |live, state| live.restore(state)),
+        };
         while !cx.is_cancelled() {
             let Some(mut live) = plugin.take() else {
-                let wait = self.lost("its start failed", random.next_u32());
-                if !sleep(&cx, wait).await {
-                    break;
+                match self.rebuild_service(random.next_u32()).await {
+                    Ok(live) => plugin = Some(live),
+                    Err(wait) if sleep(&cx, wait).await => {}
+                    Err(_) => break,
                 }
-                plugin = self.rebuild_service(random.next_u32()).await;
                 continue;
             };
-            if let Some(state) = self.core.states.get(&self.id) {
-                live.restore(state);
-            }
             let emitter = Arc::new(Emitter::of(&self));
+            let _closes = CloseAtEnd(Arc::clone(&emitter));
             let (id, settings) = (self.id.clone(), &self.settings);
             let (interval, limit) = (settings.interval, settings.timeout);
+            let began = Instant::now();
             self.stats
-                .health(|health| health.succeeded(Timestamp::now()));
+                .health(|health| health.set(State::Running, Timestamp::now()));
             let run = self.group.spawn_scoped("run", {
                 let emitter: Arc<dyn Emit> = emitter.clone();
                 move |cx| async move {
@@ -161,9 +181,7 @@ impl InputRun {
             let Ok(run) = run else { break };
             let why = match run.join().await {
                 Outcome::Done((live, result)) => {
-                    if let Some(state) = live.state() {
-                        self.core.states.put(&self.id, state);
-                    }
+                    self.keep(|| live.state());
                     match result {
                         Ok(()) if cx.is_cancelled() => break,
                         Ok(()) => "it ended by itself".to_owned(),
@@ -176,15 +194,17 @@ impl InputRun {
                 }
                 _ => break,
             };
-            emitter.closed.store(true, Relaxed);
             if cx.is_cancelled() {
                 break;
+            }
+            if began.elapsed() >= STABLE_AFTER {
+                self.stats
+                    .health(|health| health.succeeded(Timestamp::now()));
             }
             let wait = self.lost(&why, random.next_u32());
             if !sleep(&cx, wait).await {
                 break;
             }
-            plugin = self.rebuild_service(random.next_u32()).await;
         }
     }
 
@@ -197,46 +217,78 @@ impl InputRun {
         wait
     }
 
-    async fn rebuild_polled(&self, random: u32) -> Option<Box<dyn Input>> {
-        match (self.factory)().map(|component| component.built) {
-            Ok(BuiltPlugin::Input(mut plugin)) => {
-                let cx = self.start_context();
-                let started = self.started(plugin.start(&cx), random).await;
-                if started && let Some(state) = self.core.states.get(&self.id) {
-                    plugin.restore(state);
-                }
-                started.then_some(plugin)
-            }
-            _ => None,
-        }
+    /// Makes a polled plugin anew, or says when to try again.
+    async fn rebuild_polled(&self, random: u32) -> Result<Box<dyn Input>, Duration> {
+        let mut plugin = match (self.factory)().map(|component| component.built) {
+            Ok(BuiltPlugin::Input(plugin)) => plugin,
+            _ => return Err(self.lost("it cannot be built any more", random)),
+        };
+        let cx = self.start_context();
+        self.started(plugin.start(&cx), random).await?;
+        self.restored(plugin, |live, state| live.restore(state))
+            .ok_or_else(|| self.lost("its state cannot be restored", random))
     }
 
-    async fn rebuild_service(&self, random: u32) -> Option<Box<dyn ServiceInput>> {
-        match (self.factory)().map(|component| component.built) {
-            Ok(BuiltPlugin::Service(mut plugin)) => {
-                let cx = self.start_context();
-                self.started(plugin.start(&cx), random)
-                    .await
-                    .then_some(plugin)
-            }
-            _ => None,
-        }
+    /// Makes a service plugin anew, or says when to try again.
+    async fn rebuild_service(&self, random: u32) -> Result<Box<dyn ServiceInput>, Duration> {
+        let mut plugin = match (self.factory)().map(|component| component.built) {
+            Ok(BuiltPlugin::Service(plugin)) => plugin,
+            _ => return Err(self.lost("it cannot be built any more", random)),
+        };
+        let cx = self.start_context();
+        self.started(plugin.start(&cx), random).await?;
+        self.restored(plugin, |live, state| live.restore(state))
+            .ok_or_else(|| self.lost("its state cannot be restored", random))
     }
 
     async fn started(
         &self,
         start: impl Future<Output = Result<(), PluginError>>,
         random: u32,
-    ) -> bool {
+    ) -> Result<(), Duration> {
         let why = match timeout(self.settings.timeout, catch_panic(start)).await {
-            Ok(Ok(Ok(()))) => return true,
+            Ok(Ok(Ok(()))) => return Ok(()),
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(panic)) => format!("its start panicked: {panic}"),
             Err(_) => format!("its start took longer than {:?}", self.settings.timeout),
         };
         self.stats.startup_errors.fetch_add(1, Relaxed);
-        self.lost(&why, random);
-        false
+        Err(self.lost(&why, random))
+    }
+
+    /// Gives the plugin what it kept. A state on which it panics is forgotten, and the plugin with
+    /// it: the next one starts without.
+    fn restored<P>(&self, mut plugin: P, restore: impl FnOnce(&mut P, Value)) -> Option<P> {
+        let Some(state) = self.core.states.get(&self.id) else {
+            return Some(plugin);
+        };
+        let caught = catch_panic_sync(AssertUnwindSafe(|| {
+            restore(&mut plugin, state);
+            plugin
+        }));
+        match caught {
+            Ok(plugin) => Some(plugin),
+            Err(panic) => {
+                self.core.states.remove(&self.id);
+                self.stats.panics.fetch_add(1, Relaxed);
+                let why = format!("it panicked when it was given its state back: {panic}");
+                self.stats.error(why, Timestamp::now());
+                None
+            }
+        }
+    }
+
+    /// Keeps what the plugin wants kept.
+    fn keep(&self, state: impl FnOnce() -> Option<Value>) {
+        match catch_panic_sync(AssertUnwindSafe(state)) {
+            Ok(Some(state)) => self.core.states.put(&self.id, state),
+            Ok(None) => {}
+            Err(panic) => {
+                self.stats.panics.fetch_add(1, Relaxed);
+                let why = format!("it panicked when it was asked for its state: {panic}");
+                self.stats.error(why, Timestamp::now());
+            }
+        }
     }
 }
 
@@ -245,8 +297,9 @@ pub(crate) fn start_context(
     id: &ComponentId,
     group: &Group,
     interval: Duration,
+    resources: Resources,
 ) -> StartContext {
-    let cx = StartContext::new(id.clone(), group.clone(), core.resources.clone(), interval);
+    let cx = StartContext::new(id.clone(), group.clone(), resources, interval);
     match &*core.telemetry.lock() {
         Some(telemetry) => cx.with_telemetry(Arc::clone(telemetry)),
         None => cx,
@@ -288,7 +341,8 @@ impl<'a> Gatherer<'a> {
     pub(crate) async fn gather(&mut self, cx: &Ctx, plugin: &mut dyn Input) -> (Gathered, Batch) {
         let run = self.run;
         let stats = &run.stats;
-        if self.helpers.count() > 0 && !self.end_helpers().await {
+        let left_over = self.helpers.count() > 0 || self.helpers.is_closed();
+        if left_over && !self.end_helpers().await {
             stats.skipped.fetch_add(1, Relaxed);
             return (Gathered::Done, Batch::new());
         }
@@ -375,6 +429,15 @@ impl<'a> Gatherer<'a> {
             .stats
             .health(|health| health.failed(why, Timestamp::now()));
         false
+    }
+}
+
+/// Closes an emitter at the end of its run, however that comes.
+struct CloseAtEnd(Arc<Emitter>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Relaxed);
     }
 }
 

@@ -14,6 +14,7 @@ mod dead_letter;
 mod engine;
 mod health;
 mod input;
+mod link;
 mod once;
 mod output;
 mod pipeline;

@@ -79,7 +79,7 @@ impl Engine {
         let mut round = engine
             .once(&change, wait, within, Some(Arc::new(outlet)))
             .await?;
-        round.metrics = queue.take();
+        round.metrics = queue.take().metrics;
         Ok(round)
     }
 

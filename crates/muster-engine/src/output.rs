@@ -14,7 +14,7 @@ use crate::core::{Core, Factory, sleep};
 use crate::dead_letter::DeadLetters;
 use crate::health::State;
 use crate::input::start_context;
-use crate::queue::OutputQueue;
+use crate::queue::{OutputQueue, Taken};
 use crate::schedule::Random;
 use crate::stats::Stats;
 
@@ -95,7 +95,7 @@ impl OutputRun {
         if let Some(predecessor) = predecessor {
             let _ = end_output(&predecessor, HAND_OVER_GRACE, SHORT_GRACE).await;
         }
-        self.queue.restore_in_flight();
+        self.queue.inherit();
         if self.paused {
             self.stats
                 .health(|health| health.set(State::Paused, Timestamp::now()));
@@ -195,7 +195,7 @@ impl OutputRun {
 
     /// Writes one batch. What is refused is halved until the metrics at fault are found.
     async fn write_batch(&self, write_cx: &OutputContext, plugin: &mut dyn Output) -> Delivery {
-        let metrics = self.queue.take();
+        let Taken { metrics, epoch } = self.queue.take();
         if metrics.is_empty() {
             return Delivery::Done;
         }
@@ -210,6 +210,7 @@ impl OutputRun {
                 Ok(Ok(Ok(()))) => {
                     self.stats.metrics.fetch_add(part.len() as u64, Relaxed);
                     self.stats.health(|health| health.succeeded(now));
+                    self.queue.settle(epoch, part.len());
                     continue;
                 }
                 Ok(Ok(Err(WriteError::Rejected(error)))) if part.len() > 1 => {
@@ -220,20 +221,22 @@ impl OutputRun {
                 }
                 Ok(Ok(Err(WriteError::Rejected(error)))) => {
                     self.reject(&part, &error, now).await;
+                    self.queue.settle(epoch, part.len());
                     continue;
                 }
                 Ok(Ok(Err(WriteError::Partial { rejected, error }))) => {
                     self.stats
                         .metrics
-                        .fetch_add((part.len() - rejected.len()) as u64, Relaxed);
+                        .fetch_add(part.len().saturating_sub(rejected.len()) as u64, Relaxed);
                     let refused = pick(&part, &rejected);
                     self.reject(&refused, &error, now).await;
+                    self.queue.settle(epoch, part.len());
                     continue;
                 }
                 Ok(Ok(Err(WriteError::Retry(error)))) => error.to_string(),
                 Ok(Err(panic)) => {
                     self.stats.panics.fetch_add(1, Relaxed);
-                    self.put_back(part, parts);
+                    self.queue.put_back(epoch);
                     self.stats
                         .error(format!("its write panicked: {panic}"), now);
                     return Delivery::Lost;
@@ -245,22 +248,10 @@ impl OutputRun {
             };
             self.stats.error(&error, now);
             self.stats.health(|health| health.failed(error, now));
-            self.put_back(part, parts);
+            self.queue.put_back(epoch);
             return Delivery::Retry;
         }
-        self.queue.settle();
         Delivery::Done
-    }
-
-    /// Returns what was not written to the queue, in its order.
-    fn put_back(&self, first: Metrics, later: Vec<Metrics>) {
-        let mut rest = first;
-        for part in later.into_iter().rev() {
-            for chunk in part.into_chunks() {
-                rest.push(chunk);
-            }
-        }
-        self.queue.restore(rest);
     }
 
     /// Counts what the service will never take, and keeps it in the dead-letter file if there is
@@ -290,12 +281,9 @@ impl OutputRun {
         let Ok(BuiltPlugin::Output(mut plugin)) = (self.factory)().map(|c| c.built) else {
             return None;
         };
-        let cx = start_context(
-            &self.core,
-            &self.id,
-            &self.group,
-            self.settings.flush_interval,
-        );
+        let resources = self.core.resources.clone();
+        let interval = self.settings.flush_interval;
+        let cx = start_context(&self.core, &self.id, &self.group, interval, resources);
         let started = timeout(self.settings.timeout, catch_panic(plugin.start(&cx))).await;
         if matches!(started, Ok(Ok(Ok(())))) {
             return Some(plugin);

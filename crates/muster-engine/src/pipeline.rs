@@ -11,153 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_config::{Filter, Naming};
 use muster_metric::{Batch, Chunk, Timestamp};
-use muster_plugin::{ComponentId, ProcessContext, Processor, Selected, StatefulProcessor};
-use muster_tasks::catch_panic_sync;
-use parking_lot::Mutex;
+use muster_plugin::ComponentId;
 
 use crate::aggregation::Aggregation;
+use crate::link::Link;
 use crate::queue::OutputQueue;
 use crate::refine::rename;
 use crate::stats::Stats;
 use crate::tap::Taps;
 
-/// One processor in its place.
-#[derive(Debug)]
-pub(crate) struct Link {
-    /// Where it stands: by `order`, then by position in the files.
-    pub place: (i64, u64),
-    filter: Filter,
-    work: Work,
-    /// A processor that panicked is passed by until it is changed or resumed.
-    broken: AtomicBool,
-    stats: Arc<Stats>,
-}
-
-enum Work {
-    Stateless(Box<dyn Processor>),
-    Stateful(Mutex<Box<dyn StatefulProcessor>>),
-}
-
-impl std::fmt::Debug for Work {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Stateless(_) => "Stateless",
-            Self::Stateful(_) => "Stateful",
-        })
-    }
-}
-
-impl Link {
-    /// A processor without memory.
-    pub(crate) fn stateless(
-        place: (i64, u64),
-        filter: Filter,
-        processor: Box<dyn Processor>,
-        stats: Arc<Stats>,
-    ) -> Self {
-        let work = Work::Stateless(processor);
-        Self {
-            place,
-            filter,
-            work,
-            broken: AtomicBool::new(false),
-            stats,
-        }
-    }
-
-    /// A processor with memory.
-    pub(crate) fn stateful(
-        place: (i64, u64),
-        filter: Filter,
-        processor: Box<dyn StatefulProcessor>,
-        stats: Arc<Stats>,
-    ) -> Self {
-        let work = Work::Stateful(Mutex::new(processor));
-        Self {
-            place,
-            filter,
-            work,
-            broken: AtomicBool::new(false),
-            stats,
-        }
-    }
-
-    /// The memory of a processor that has one.
-    pub(crate) fn state(&self) -> Option<serde_json::Value> {
-        match &self.work {
-            Work::Stateless(_) => None,
-            Work::Stateful(processor) => processor.lock().state(),
-        }
-    }
-
-    /// Hands the memory of a predecessor over.
-    pub(crate) fn restore(&self, state: serde_json::Value) {
-        if let Work::Stateful(processor) = &self.work {
-            processor.lock().restore(state);
-        }
-    }
-
-    /// What a processor with memory still holds back.
-    pub(crate) fn finish(&self) -> Batch {
-        let mut batch = Batch::new();
-        if let Work::Stateful(processor) = &self.work {
-            processor.lock().finish(&mut batch);
-        }
-        batch
-    }
-
-    fn apply(&self, batch: &mut Batch, now: Timestamp) {
-        if self.broken.load(Ordering::Relaxed) {
-            return;
-        }
-        let cx = ProcessContext { now };
-        let before = batch.len();
-        let rows = (!self.filter.is_empty()).then(|| self.select(batch));
-        let passed = rows.as_ref().map_or(before, Vec::len);
-        let outcome = catch_panic_sync(std::panic::AssertUnwindSafe(|| {
-            let mut selected = match &rows {
-                None => Selected::all(batch),
-                Some(rows) => Selected::of_rows(batch, rows),
-            };
-            match &self.work {
-                Work::Stateless(processor) => processor.apply(&mut selected, &cx),
-                Work::Stateful(processor) => processor.lock().apply(&mut selected, &cx),
-            }
-        }));
-        self.stats
-            .metrics
-            .fetch_add(passed as u64, Ordering::Relaxed);
-        match outcome {
-            Ok(()) => {
-                self.stats.health(|health| health.succeeded(now));
-            }
-            Err(panic) => {
-                self.broken.store(true, Ordering::Relaxed);
-                self.stats.panics.fetch_add(1, Ordering::Relaxed);
-                let why = format!("panicked, is passed by until it is changed or resumed: {panic}");
-                self.stats.error(&why, now);
-                self.stats.health(|health| health.quarantine(why, now));
-            }
-        }
-    }
-
-    /// The rows that the filter lets through, stripped as it says.
-    fn select(&self, batch: &mut Batch) -> Vec<u32> {
-        let rows = select_rows(batch, &self.filter);
-        let mut kept = Vec::with_capacity(rows.len());
-        for row in rows {
-            if let Some(mut metric) = batch.get_mut(row as usize) {
-                if self.filter.modify(&mut metric) {
-                    kept.push(row);
-                } else {
-                    metric.discard();
-                    self.stats.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-        kept
-    }
-}
+/// An output that takes less than one row in so many gets a copy of them.
+const SPARSE: usize = 4;
 
 /// One output's entry: what it takes and where it waits.
 #[derive(Debug)]
@@ -190,8 +54,11 @@ impl Outlet {
             return;
         }
         if !self.filter.modifies() && self.naming.is_empty() {
-            self.queue.push(Chunk::of_rows(Arc::clone(batch), rows));
-            return;
+            // A few rows must not keep a large batch in memory for as long as they wait.
+            if rows.len() >= batch.rows() / SPARSE {
+                self.queue.push(Chunk::of_rows(Arc::clone(batch), rows));
+                return;
+            }
         }
         let mut copy = Batch::with_capacity(rows.len(), 0);
         copy.attach_as(batch);
@@ -199,7 +66,7 @@ impl Outlet {
             copy.push(metric);
         }
         copy.for_each_mut(|mut metric| {
-            if self.filter.modify(&mut metric) {
+            if !self.filter.modifies() || self.filter.modify(&mut metric) {
                 rename(&self.naming, &mut metric);
             } else {
                 self.stats.dropped.fetch_add(1, Ordering::Relaxed);
@@ -210,7 +77,7 @@ impl Outlet {
     }
 }
 
-fn select_rows(batch: &Batch, filter: &Filter) -> Vec<u32> {
+pub(crate) fn select_rows(batch: &Batch, filter: &Filter) -> Vec<u32> {
     batch
         .iter()
         .filter(|metric| filter.select(*metric))
@@ -239,6 +106,11 @@ impl Pipeline {
         for link in &self.before {
             link.apply(&mut batch, now);
         }
+        self.aggregate(batch);
+    }
+
+    /// Past the processors: to the aggregators, then to the outputs.
+    fn aggregate(&self, mut batch: Batch) {
         let mut drop_rows = Vec::new();
         for aggregation in &self.aggregations {
             aggregation.add(&batch, &mut drop_rows);
@@ -259,9 +131,22 @@ impl Pipeline {
         self.fan_out(batch);
     }
 
-    /// Takes what a removed processor held back through those that came after it.
+    /// Takes what a processor held back through those that come after it.
     pub(crate) fn submit_after(&self, place: (i64, u64), mut batch: Batch, now: Timestamp) {
         for link in self.before.iter().filter(|link| link.place > place) {
+            link.apply(&mut batch, now);
+        }
+        self.aggregate(batch);
+    }
+
+    /// The same in the second run.
+    pub(crate) fn submit_aggregate_after(
+        &self,
+        place: (i64, u64),
+        mut batch: Batch,
+        now: Timestamp,
+    ) {
+        for link in self.after.iter().filter(|link| link.place > place) {
             link.apply(&mut batch, now);
         }
         self.fan_out(batch);

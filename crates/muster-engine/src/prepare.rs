@@ -17,8 +17,9 @@ use crate::aggregation::Aggregation;
 use crate::core::{Core, Factory};
 use crate::engine::{Change, Refusal};
 use crate::input::{InputRun, start_context};
+use crate::link::Link;
 use crate::output::{End, OutputRun};
-use crate::pipeline::{Link, Outlet};
+use crate::pipeline::Outlet;
 use crate::queue::{Limits, OutputQueue};
 use crate::refine::Refiner;
 use crate::stats::Stats;
@@ -185,6 +186,10 @@ async fn component(
     let group = core.groups.of(id.kind).group(Arc::clone(&id.id));
     let paused = definition.paused;
     let lenient = change.lenient.contains(&id);
+    // What a component holds that this change removes is free for those that it brings.
+    let resources = core
+        .resources
+        .inheriting_from(change.remove.iter().cloned());
     let part = match (settings, built) {
         // A paused output goes on taking metrics into its queue; other components rest.
         _ if paused && id.kind != Kind::Output => PreparedPart::Paused,
@@ -205,7 +210,13 @@ async fn component(
                 group,
                 factory,
             };
-            let cx = run.start_context();
+            let cx = start_context(
+                &run.core,
+                &run.id,
+                &run.group,
+                run.settings.interval,
+                resources,
+            );
             let limit = run.settings.timeout;
             let retry =
                 lenient || run.settings.startup_error_behavior == StartupErrorBehavior::Retry;
@@ -261,7 +272,7 @@ async fn component(
             PreparedPart::Aggregator(Arc::new(aggregation))
         }
         (Settings::Output(settings), BuiltPlugin::Output(mut plugin)) => {
-            let cx = start_context(core, &id, &group, settings.flush_interval);
+            let cx = start_context(core, &id, &group, settings.flush_interval, resources);
             if settings.buffer_strategy != BufferStrategy::Memory {
                 let why = "buffers on disk are not supported yet";
                 let error = OptionError::new("buffer_strategy", why);

@@ -36,6 +36,8 @@ struct State {
     metrics: usize,
     bytes: usize,
     in_flight: Metrics,
+    /// Which taking is in flight.
+    epoch: u64,
     added: u64,
     dropped: u64,
 }
@@ -64,6 +66,7 @@ impl OutputQueue {
             metrics: 0,
             bytes: 0,
             in_flight: Metrics::new(),
+            epoch: 0,
             added: 0,
             dropped: 0,
         };
@@ -100,10 +103,12 @@ impl OutputQueue {
         }
     }
 
-    /// Takes up to a batch of the oldest metrics to write. They stay counted until
-    /// [`settle`](Self::settle) or [`restore`](Self::restore).
-    pub(crate) fn take(&self) -> Metrics {
+    /// Takes up to a batch of the oldest metrics to write. They stay counted until they are
+    /// [settled](Self::settle) or [put back](Self::put_back). What was in flight before and was
+    /// neither goes back to the front first.
+    pub(crate) fn take(&self) -> Taken {
         let mut state = self.state.lock();
+        state.take_back();
         let mut left = state.limits.batch.max(1);
         let mut taken = Metrics::new();
         while left > 0 {
@@ -122,35 +127,40 @@ impl OutputQueue {
             taken.push(chunk);
         }
         state.in_flight = taken.clone();
-        taken
+        state.epoch += 1;
+        Taken {
+            metrics: taken,
+            epoch: state.epoch,
+        }
     }
 
-    /// The metrics in flight are dealt with.
-    pub(crate) fn settle(&self) {
+    /// The first `count` of the metrics in flight are dealt with. Of an older taking: nothing.
+    pub(crate) fn settle(&self, epoch: u64, count: usize) {
         let mut state = self.state.lock();
-        let done = std::mem::take(&mut state.in_flight);
+        if state.epoch != epoch {
+            return;
+        }
+        let (done, rest) = state.in_flight.split_at(count);
+        state.in_flight = rest;
         state.forget(done.chunks());
         drop(state);
         self.room.notify_waiters();
     }
 
-    /// Of the metrics in flight only `rest`, the last of them, is still to be written: it goes back
-    /// to the front of the queue.
-    pub(crate) fn restore(&self, rest: Metrics) {
+    /// What is still in flight goes back to the front of the queue. Of an older taking: nothing.
+    pub(crate) fn put_back(&self, epoch: u64) {
         let mut state = self.state.lock();
-        let in_flight = std::mem::take(&mut state.in_flight);
-        let (done, _) = in_flight.split_at(in_flight.len().saturating_sub(rest.len()));
-        state.forget(done.chunks());
-        for chunk in rest.into_chunks().into_iter().rev() {
-            state.chunks.push_front(chunk);
+        if state.epoch == epoch {
+            state.take_back();
         }
-        state.drop_excess();
     }
 
-    /// Puts back what a writer left in flight when it was aborted.
-    pub(crate) fn restore_in_flight(&self) {
-        let rest = self.state.lock().in_flight.clone();
-        self.restore(rest);
+    /// Puts back what a writer left in flight when it was ended; what that writer still says about
+    /// it counts no more.
+    pub(crate) fn inherit(&self) {
+        let mut state = self.state.lock();
+        state.epoch += 1;
+        state.take_back();
     }
 
     /// Whether a whole batch waits.
@@ -188,7 +198,24 @@ impl OutputQueue {
     }
 }
 
+/// Metrics that were taken to be written.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Which taking this is.
+    pub epoch: u64,
+}
+
 impl State {
+    fn take_back(&mut self) {
+        let rest = std::mem::take(&mut self.in_flight);
+        for chunk in rest.into_chunks().into_iter().rev() {
+            self.chunks.push_front(chunk);
+        }
+        self.drop_excess();
+    }
+
     fn drop_excess(&mut self) {
         while self.metrics > self.limits.metrics || self.bytes > self.limits.bytes {
             let over = self.metrics.saturating_sub(self.limits.metrics).max(1);
@@ -262,7 +289,7 @@ mod tests {
         let queue = queue(5, 10);
         queue.push(chunk(0, 4));
         queue.push(chunk(4, 4));
-        assert_eq!(numbers(&queue.take()), [3, 4, 5, 6, 7]);
+        assert_eq!(numbers(&queue.take().metrics), [3, 4, 5, 6, 7]);
         assert_eq!(queue.counts().dropped, 3);
     }
 
@@ -271,14 +298,22 @@ mod tests {
         let queue = queue(100, 3);
         queue.push(chunk(0, 5));
         let first = queue.take();
-        assert_eq!(numbers(&first), [0, 1, 2]);
-        queue.restore(first.split_at(1).1);
-        assert_eq!(numbers(&queue.take()), [1, 2, 3]);
-        queue.restore_in_flight();
-        assert_eq!(numbers(&queue.take()), [1, 2, 3]);
-        queue.settle();
-        assert_eq!(numbers(&queue.take()), [4]);
-        queue.settle();
+        assert_eq!(numbers(&first.metrics), [0, 1, 2]);
+        queue.settle(first.epoch, 1);
+        queue.put_back(first.epoch);
+        let second = queue.take();
+        assert_eq!(numbers(&second.metrics), [1, 2, 3]);
+        queue.inherit();
+        let third = queue.take();
+        assert_eq!(numbers(&third.metrics), [1, 2, 3]);
+        // What the writer before says about its taking counts no more.
+        queue.settle(second.epoch, 3);
+        queue.put_back(second.epoch);
+        assert_eq!(queue.counts().metrics, 4);
+        queue.settle(third.epoch, 3);
+        let last = queue.take();
+        assert_eq!(numbers(&last.metrics), [4]);
+        queue.settle(last.epoch, 1);
         assert_eq!(queue.counts().metrics, 0);
     }
 
@@ -314,15 +349,16 @@ mod tests {
                         next += count;
                     }
                     2 => {
-                        out.extend(numbers(&queue.take()));
-                        queue.settle();
+                        let taken = queue.take();
+                        out.extend(numbers(&taken.metrics));
+                        queue.settle(taken.epoch, taken.metrics.len());
                     }
                     _ => {
                         let taken = queue.take();
-                        let done = (count as usize).min(taken.len());
-                        let (written, rest) = taken.split_at(done);
-                        out.extend(numbers(&written));
-                        queue.restore(rest);
+                        let done = (count as usize).min(taken.metrics.len());
+                        out.extend(numbers(&taken.metrics.split_at(done).0));
+                        queue.settle(taken.epoch, done);
+                        queue.put_back(taken.epoch);
                     }
                 }
                 let counts = queue.counts();

@@ -10,6 +10,9 @@ use tokio::sync::mpsc;
 /// So many batches wait for a slow watcher; further ones are left out for it.
 const TAP_BUFFER: usize = 64;
 
+/// So many watch at a time.
+const MOST_WATCHERS: usize = 32;
+
 /// The watchers of a pipeline's metrics. Costs one load for each batch while nobody watches.
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
@@ -19,13 +22,17 @@ pub(crate) struct Taps {
 
 impl Taps {
     /// Starts to watch; ends when the receiver is dropped.
-    pub(crate) fn watch(&self) -> mpsc::Receiver<Arc<Batch>> {
+    /// `None` if too many watch already.
+    pub(crate) fn watch(&self) -> Option<mpsc::Receiver<Arc<Batch>>> {
         let (sender, receiver) = mpsc::channel(TAP_BUFFER);
         let mut senders = self.senders.lock();
         senders.retain(|sender| !sender.is_closed());
+        if senders.len() >= MOST_WATCHERS {
+            return None;
+        }
         senders.push(sender);
         self.watching.store(senders.len(), Ordering::Release);
-        receiver
+        Some(receiver)
     }
 
     /// Whether anybody watches.

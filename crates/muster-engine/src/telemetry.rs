@@ -1,6 +1,6 @@
 //! The agent's own metrics: Telegraf's `internal_*` measurements and what they lack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use muster_metric::Batch;
@@ -22,6 +22,19 @@ impl Internal {
             engine: Arc::downgrade(&engine.inner),
             before: Mutex::default(),
         }
+    }
+
+    /// Forgets what was kept of components that are gone.
+    fn forget_all_but(&self, components: &[Component]) {
+        let live: BTreeSet<String> = components
+            .iter()
+            .map(|c| c.definition.id.to_string())
+            .collect();
+        let mut before = self.before.lock();
+        before.retain(|key, _| {
+            key.rsplit_once(' ')
+                .is_some_and(|(id, _)| live.contains(id))
+        });
     }
 
     /// The average time of the runs since the last call.
@@ -51,6 +64,7 @@ impl Telemetry for Internal {
             return;
         };
         let components = engine.observe();
+        self.forget_all_but(&components);
         let mut totals = Totals::default();
         let mut merged: BTreeMap<(Kind, String, Option<String>), Component> = BTreeMap::new();
         for component in components {
@@ -120,7 +134,7 @@ impl Internal {
             Kind::Output => "internal_write",
         };
         let key = format!(
-            "{}/{}/{}",
+            "{} {}/{}",
             definition.id,
             definition.plugin,
             id.unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Things of which there can be only one: ports, exclusive files.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -18,11 +18,14 @@ use crate::ComponentId;
 #[derive(Clone, Default, Debug)]
 pub struct Resources {
     held: Arc<Mutex<HashMap<String, Held>>>,
+    /// Components that are about to go: what they hold may be taken over.
+    leaving: Arc<BTreeSet<ComponentId>>,
 }
 
 #[derive(Debug)]
 struct Held {
-    owner: ComponentId,
+    /// All who may have it: the present holder, and those that are to take it over.
+    owners: Vec<ComponentId>,
     resource: Weak<dyn Any + Send + Sync>,
 }
 
@@ -42,6 +45,16 @@ impl Resources {
         Self::default()
     }
 
+    /// The same resources for what a change brings: what these components hold, which the change
+    /// removes, may be taken over as if it were the taker's own.
+    #[must_use]
+    pub fn inheriting_from(&self, leaving: impl IntoIterator<Item = ComponentId>) -> Self {
+        Self {
+            held: Arc::clone(&self.held),
+            leaving: Arc::new(leaving.into_iter().collect()),
+        }
+    }
+
     /// Takes the resource `name` for `owner`: the one that an earlier generation of `owner` still
     /// holds, or a new one from `make`. `make` runs under a lock and must be quick (a bind).
     ///
@@ -59,15 +72,20 @@ impl Resources {
     {
         let mut held = self.held.lock();
         held.retain(|_, held| held.resource.strong_count() > 0);
-        if let Some(found) = held.get(name)
+        if let Some(found) = held.get_mut(name)
             && let Some(resource) = found.resource.upgrade()
         {
+            let owner_now = found.owners.first().unwrap_or(owner).clone();
             let taken = || ResourceTaken {
                 resource: name.to_owned(),
-                owner: found.owner.clone(),
+                owner: owner_now,
             };
-            if found.owner != *owner {
+            let mine = found.owners.contains(owner);
+            if !mine && !found.owners.iter().any(|o| self.leaving.contains(o)) {
                 return Err(taken().into());
+            }
+            if !mine {
+                found.owners.push(owner.clone());
             }
             return resource.downcast::<T>().map_err(|_| taken().into());
         }
@@ -76,7 +94,7 @@ impl Resources {
         held.insert(
             name.to_owned(),
             Held {
-                owner: owner.clone(),
+                owners: vec![owner.clone()],
                 resource: weak,
             },
         );
@@ -108,9 +126,18 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &second));
         let refused = take(&b).unwrap_err().to_string();
         assert!(refused.contains("inputs/a"), "{refused}");
-        drop(first);
-        assert!(take(&b).is_err());
+        let heir = resources.inheriting_from([a.clone()]);
+        let third = heir
+            .take::<u32, PluginError>(&b, "tcp:1", || Ok(8))
+            .unwrap();
+        assert!(
+            Arc::ptr_eq(&first, &third),
+            "what a removed component holds is handed on"
+        );
+        drop((first, third));
+        let c = ComponentId::new(Kind::Input, "c");
+        assert!(take(&c).is_err());
         drop(second);
-        assert!(take(&b).is_ok());
+        assert!(take(&c).is_ok());
     }
 }

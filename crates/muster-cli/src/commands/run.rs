@@ -21,6 +21,10 @@ use crate::{CommandResult, Failure, logging};
 /// At least so many worker threads: one that a plugin blocks must not be the only one.
 const FEWEST_WORKERS: usize = 4;
 
+/// So many blocking threads there may be; inputs and outputs have smaller bounds of their own, so
+/// that a change can always be made.
+const MOST_THREADS: usize = 1024;
+
 /// What the end may take beyond `stop_timeout` before the process is ended the hard way.
 const HARD_END_AFTER: Duration = Duration::from_millis(500);
 
@@ -33,6 +37,35 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .thread_name("muster")
         .build()
         .map_err(|error| Failure::failed(format!("start the runtime: {error}")))
+}
+
+/// Ends the process when it was told to end and has not done so in time, whatever holds it up: on a
+/// thread and a runtime of its own, which no plugin can block.
+fn end_for_sure(within: Duration) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("watch for the end: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let watch = async move {
+        let listen = |kind| signal(kind).map_err(failed);
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            listen(SignalKind::terminate()),
+            listen(SignalKind::interrupt()),
+        ) else {
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::time::sleep(within).await;
+        eprintln!("muster: could not stop within {within:?}: ending the hard way");
+        std::process::exit(1);
+    };
+    let thread = std::thread::Builder::new().name("end-for-sure".into());
+    let started = thread.spawn(move || runtime.block_on(watch));
+    started.map(drop).map_err(failed)
 }
 
 /// Runs the agent until it is told to end.
@@ -51,6 +84,7 @@ pub(crate) fn run(args: RunArgs, registry: Arc<Registry>) -> CommandResult {
         written
             .map_err(|e| Failure::failed(format!("write the pidfile {}: {e}", path.display())))?;
     }
+    end_for_sure(config.agent.stop_timeout.get() + HARD_END_AFTER)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(agent(&args, config, registry, &state_dir));
     // A thread that a plugin blocks must not keep the process.
@@ -68,7 +102,9 @@ async fn agent(
     state_dir: &StateDir,
 ) -> CommandResult {
     let mut signals = Signals::listen()?;
-    let root = Group::root("muster");
+    let root = Group::root_builder("muster")
+        .blocking_limit(MOST_THREADS)
+        .build();
     let store = Arc::new(Store::open(state_dir.path()).map_err(Failure::failed)?);
     let stored = store.load().map_err(Failure::failed)?;
     let token = access::token(state_dir.path())
@@ -85,7 +121,13 @@ async fn agent(
         .map_err(Failure::failed)?;
     let access = Access::new(token, &config.control.address);
     let stop_timeout = config.agent.stop_timeout.get();
-    let started = Controller::start(&root, engine, store, stored, config).await;
+    let started = tokio::select! {
+        started = Controller::start(&root, engine, store, stored, config) => started,
+        () = signals.end() => {
+            let _ = root.stop_with(StopOptions::grace(Duration::ZERO)).await;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let controller = started.map_err(Failure::failed)?;
     greet(&sockets, state_dir.path(), &args.sources);
     let reload = reloader(&controller, &args.sources, &registry);
@@ -105,7 +147,11 @@ async fn agent(
     loop {
         match signals.next().await {
             Told::End => break,
-            Told::Reload => drop(reload().await),
+            Told::Reload => {
+                let reload = Arc::clone(&reload);
+                let reloading = root.go("reload", async move { drop(reload().await) });
+                reloading.map_err(Failure::failed)?;
+            }
             Told::Flush => controller.engine().flush(),
         }
     }
@@ -114,7 +160,7 @@ async fn agent(
     let hard_end = stop_timeout + HARD_END_AFTER;
     tokio::select! {
         code = end => Ok(code),
-        () = signals.end_again() => {
+        () = signals.end() => {
             eprintln!("muster: told to end again: ending at once");
             Ok(ExitCode::FAILURE)
         }
@@ -260,7 +306,7 @@ impl Signals {
     }
 
     /// Resolves at the next SIGTERM or SIGINT.
-    async fn end_again(&mut self) {
+    async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -130,7 +130,11 @@ pub(super) async fn tail(
         .collect();
     let globs = Globs::new(&patterns, &[])
         .map_err(|error| ApiError::bad_request(format!("the filter is no pattern: {error}")))?;
-    let batches = api.controller.engine().watch();
+    let too_many = || {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        ApiError::new(status, "busy", "too many watch the metrics already")
+    };
+    let batches = api.controller.engine().watch().ok_or_else(too_many)?;
     let stream =
         futures_util::stream::unfold((batches, globs), |(mut batches, globs)| async move {
             loop {

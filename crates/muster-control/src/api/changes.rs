@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, AppText};
 use super::components::{ChangeQuery, kind_of};
 use super::error::{ApiError, ErrorBody};
 use super::views::{AppliedView, EditView, RecordView, edit_views};
+use super::{Api, AppText};
 use crate::change::{ChangeError, Step, definition};
 use muster_plugin::ComponentId;
 

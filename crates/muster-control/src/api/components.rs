@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{ApiError, ErrorBody};
 use super::views::{AppliedView, ComponentView};
 use super::{Api, AppJson};
-use crate::change::{Request, Step, definition};
+use crate::change::{ChangeError, Request, Step, definition};
 
 /// A service input that is tried gets so long.
 const TRY_SERVICE: Duration = Duration::from_secs(2);
@@ -270,9 +270,14 @@ pub(super) async fn test(
         lenient: BTreeSet::new(),
     };
     let engine = api.controller.engine();
-    let group = api.group.group("try");
-    let round =
-        Engine::collect_once(&group, engine, &change, TRY_SERVICE, Duration::from_secs(1)).await?;
+    // In a task of its own: it runs to its end even if the client goes away, and is then stopped.
+    let (engine, group) = (engine.clone(), api.group.group("try"));
+    let (within, parent) = (Duration::from_secs(1), group.clone());
+    let round = group.spawn("round", async move {
+        Engine::collect_once(&parent, &engine, &change, TRY_SERVICE, within).await
+    });
+    let round = round.map_err(|_| ChangeError::Stopping)?.join().await;
+    let round = round.done().ok_or(ChangeError::Stopping)??;
     let mut lines = Vec::new();
     line_protocol::Writer::default().write_all(round.metrics.iter(), &mut lines);
     let error =
