@@ -9,9 +9,7 @@ use std::time::Duration;
 use muster_testkit::{Agent, Output, eventually, request};
 use serde_json::{Value, json};
 
-use super::support::{
-    Ask, FAST, TO_FILE, agent, assert_gapless, beside, mock, mock_options, step,
-};
+use super::support::{Ask, FAST, TO_FILE, agent, assert_gapless, beside, mock, mock_options, step};
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -20,7 +18,9 @@ const BOUND: Duration = Duration::from_secs(20);
 fn assert_says(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
-        let Some(at) = rest.find(part) else { panic!("{part:?} is not (or too early) in:\n{text}") };
+        let Some(at) = rest.find(part) else {
+            panic!("{part:?} is not (or too early) in:\n{text}")
+        };
         rest = &rest[at + part.len()..];
     }
 }
@@ -36,13 +36,17 @@ fn refused(config: &str, parts: &[&str]) -> Output {
 #[test]
 fn broken_toml_is_shown_with_its_place() {
     let _beside = beside();
-    refused("[agent]\ninterval = \"1s\n", &["muster.conf:2:", "interval = \"1s", "^"]);
+    refused(
+        "[agent]\ninterval = \"1s\n",
+        &["muster.conf:2:", "interval = \"1s", "^"],
+    );
 }
 
 #[test]
 fn unknown_options_are_all_shown_with_what_was_meant() {
     let _beside = beside();
-    let config = "[[inputs.mock]]\n  sequnce = true\n[[inputs.cpuu]]\n[[outputs.file]]\n  fils = []\n";
+    let config =
+        "[[inputs.mock]]\n  sequnce = true\n[[inputs.cpuu]]\n[[outputs.file]]\n  fils = []\n";
     let output = refused(config, &["muster.conf:2:3", "sequnce", "^", "sequence"]);
     assert_says(&output.err, &["muster.conf:3:", "cpuu", "cpu"]);
     assert_says(&output.err, &["muster.conf:5:3", "fils", "files"]);
@@ -54,14 +58,20 @@ fn two_components_with_one_id_are_shown_with_both_places() {
     let config = "[[inputs.mock]]\nid = \"a\"\n[[inputs.mem]]\nid = \"a\"\n";
     let output = refused(config, &["muster.conf:"]);
     for place in ["muster.conf:2", "muster.conf:4"] {
-        assert!(output.err.contains(place), "{place} is not in:\n{}", output.err);
+        assert!(
+            output.err.contains(place),
+            "{place} is not in:\n{}",
+            output.err
+        );
     }
 }
 
 #[test]
 fn an_unreadable_file_is_named() {
     let _beside = beside();
-    let missing = agent("").args(&["--config", "/nonexistent/x.conf"]).run(BOUND);
+    let missing = agent("")
+        .args(&["--config", "/nonexistent/x.conf"])
+        .run(BOUND);
     assert_ne!(missing.code, Some(0));
     assert_says(&missing.err, &["/nonexistent/x.conf", "No such file"]);
     // Root may read everything, but nobody reads a directory as a file.
@@ -98,10 +108,14 @@ fn an_invalid_file_at_sighup_leaves_the_last_good_state() {
     agent.wait_metrics("a", 3);
     agent.reload(&format!("{good}[[inputs.mock]]\nsequnce = true\n"));
     let error = eventually("the status says why", || {
-        agent.get("/api/v1/status")["reload_error"].as_str().map(str::to_owned)
+        agent.get("/api/v1/status")["reload_error"]
+            .as_str()
+            .map(str::to_owned)
     });
     assert_says(&error, &["muster.conf:", "sequnce", "sequence"]);
-    eventually("the log says why", || agent.log().contains("sequnce").then_some(()));
+    eventually("the log says why", || {
+        agent.log().contains("sequnce").then_some(())
+    });
     assert_says(&agent.log(), &["refused", "muster.conf:", "sequnce"]);
     // What cannot be started is refused as well, and a broken text.
     let [port] = muster_testkit::free_ports();
@@ -112,7 +126,10 @@ fn an_invalid_file_at_sighup_leaves_the_last_good_state() {
     agent.reload(&format!("{good}{listener}"));
     eventually("the status says why", || {
         let status = agent.get("/api/v1/status");
-        status["reload_error"].as_str().filter(|why| why.contains("inputs/l")).map(drop)
+        status["reload_error"]
+            .as_str()
+            .filter(|why| why.contains("inputs/l"))
+            .map(drop)
     });
     let components = agent.get("/api/v1/inputs");
     assert_eq!(components.as_array().unwrap().len(), 1, "{components}");
@@ -170,19 +187,29 @@ fn the_api_refuses_what_it_must() {
     let token = format!("Authorization: Bearer {}", agent.token());
     let foreign = post(&[&token, "Host: evil.example"]);
     assert_eq!(foreign.status, 403, "{}", foreign.body);
-    assert_eq!(request(port, "GET", "/api/v1/status", &["Host: evil.example"], "").unwrap().status, 403);
+    assert_eq!(
+        request(port, "GET", "/api/v1/status", &["Host: evil.example"], "")
+            .unwrap()
+            .status,
+        403
+    );
     assert_eq!(post(&[&token, "Origin: http://evil.example"]).status, 403);
     let fine = post(&[&token]);
     assert_eq!(fine.status, 201, "{}", fine.body);
 
     // Oversized: 413, and the agent goes on.
     let large = format!("{{\"changes\": \"{}\"}}", "x".repeat(9 << 20));
-    let answer = muster_testkit::request_unix(&agent.socket(), "POST", "/api/v1/changes", &[kind], &large);
-    assert_eq!(answer.map(|a| (a.status, a.body.contains("too-large"))), Some((413, true)));
+    let answer =
+        muster_testkit::request_unix(&agent.socket(), "POST", "/api/v1/changes", &[kind], &large);
+    assert_eq!(
+        answer.map(|a| (a.status, a.body.contains("too-large"))),
+        Some((413, true))
+    );
 
     // Half a JSON document, and a JSON document that is no change.
     for body in ["{\"changes\": [", "{\"changes\": 7}", "[]"] {
-        let answer = muster_testkit::request_unix(&agent.socket(), "POST", "/api/v1/changes", &[kind], body);
+        let answer =
+            muster_testkit::request_unix(&agent.socket(), "POST", "/api/v1/changes", &[kind], body);
         assert_eq!(answer.unwrap().status, 400, "{body}");
     }
     assert_eq!(agent.state("inputs", "a"), "running");
@@ -192,19 +219,41 @@ fn the_api_refuses_what_it_must() {
 fn a_stale_generation_is_refused_with_what_differs() {
     let _beside = beside();
     let agent = agent(&format!("{FAST}{TO_FILE}")).start();
-    let generation = agent.change(&[step("add", "one", json!({}))])["generation"].as_u64().unwrap();
+    let generation = agent.change(&[step("add", "one", json!({}))])["generation"]
+        .as_u64()
+        .unwrap();
     agent.change(&[step("add", "two", json!({}))]);
     let query = format!("?base={generation}");
     let answer = agent.try_change(&query, &[step("add", "three", json!({}))]);
     assert_eq!(answer.status, 409, "{}", answer.body);
     let body = answer.json();
-    assert_eq!((&body["code"], &body["generation"]), (&json!("stale"), &json!(generation + 1)));
+    assert_eq!(
+        (&body["code"], &body["generation"]),
+        (&json!("stale"), &json!(generation + 1))
+    );
     assert_eq!(body["problems"][0]["component"], "inputs/two");
-    assert_eq!(agent.try_change(&format!("?base={}", generation + 1), &[step("add", "three", json!({}))]).status, 200);
+    assert_eq!(
+        agent
+            .try_change(
+                &format!("?base={}", generation + 1),
+                &[step("add", "three", json!({}))]
+            )
+            .status,
+        200
+    );
     // Named, not numbered: what exists, and what does not.
-    let answer = agent.try_change("", &[step("add", "one", json!({})), step("set", "nobody", json!({}))]);
+    let answer = agent.try_change(
+        "",
+        &[
+            step("add", "one", json!({})),
+            step("set", "nobody", json!({})),
+        ],
+    );
     assert_eq!(answer.status, 409);
-    assert_says(&answer.body, &["inputs/one exists already", "inputs/nobody"]);
+    assert_says(
+        &answer.body,
+        &["inputs/one exists already", "inputs/nobody"],
+    );
 }
 
 #[test]
@@ -217,18 +266,38 @@ fn a_port_in_use_is_refused_and_who_has_it_is_named() {
     };
     let agent = agent(&format!("{FAST}{TO_FILE}")).start();
     agent.change(&[listener("first", port)]);
-    let answer = agent.try_change("", &[step("add", "with-it", json!({})), listener("second", port)]);
+    let answer = agent.try_change(
+        "",
+        &[step("add", "with-it", json!({})), listener("second", port)],
+    );
     assert_eq!(answer.status, 422, "{}", answer.body);
     assert_says(&answer.body, &["inputs/second", "inputs/first"]);
     let _held = TcpListener::bind(("127.0.0.1", foreign)).unwrap();
-    let answer = agent.try_change("", &[step("add", "with-it", json!({})), listener("third", foreign)]);
+    let answer = agent.try_change(
+        "",
+        &[
+            step("add", "with-it", json!({})),
+            listener("third", foreign),
+        ],
+    );
     assert_eq!(answer.status, 422, "{}", answer.body);
-    assert_says(&answer.body, &["inputs/third", &format!("127.0.0.1:{foreign}"), "in use"]);
+    assert_says(
+        &answer.body,
+        &["inputs/third", &format!("127.0.0.1:{foreign}"), "in use"],
+    );
     let ids = agent.get("/api/v1/inputs");
-    assert_eq!(ids.as_array().unwrap().len(), 1, "a part of a refused change was made: {ids}");
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "the first listener still listens");
+    assert_eq!(
+        ids.as_array().unwrap().len(),
+        1,
+        "a part of a refused change was made: {ids}"
+    );
+    assert!(
+        TcpStream::connect(("127.0.0.1", port)).is_ok(),
+        "the first listener still listens"
+    );
     // At the start as well: the API's own address.
-    let output = super::support::agent(&format!("[control]\naddress = \"127.0.0.1:{foreign}\"\n")).run(BOUND);
+    let output = super::support::agent(&format!("[control]\naddress = \"127.0.0.1:{foreign}\"\n"))
+        .run(BOUND);
     assert_eq!(output.code, Some(1), "{}", output.err);
     assert_says(&output.err, &[&format!("127.0.0.1:{foreign}"), "in use"]);
 }
@@ -237,10 +306,16 @@ fn a_port_in_use_is_refused_and_who_has_it_is_named() {
 fn a_second_agent_on_the_same_state_is_refused_and_told_who_has_it() {
     let _beside = beside();
     let first = agent(&format!("{FAST}{TO_FILE}")).start();
-    let second = agent(&format!("{FAST}{TO_FILE}")).state_dir(&first.path("state")).run(BOUND);
+    let second = agent(&format!("{FAST}{TO_FILE}"))
+        .state_dir(&first.path("state"))
+        .run(BOUND);
     assert_eq!(second.code, Some(1), "{}", second.err);
     assert_says(&second.err, &["state", &first.process.id().to_string()]);
-    assert_eq!(first.api("GET", "/healthz", &Value::Null).status, 200, "its socket is still its own");
+    assert_eq!(
+        first.api("GET", "/healthz", &Value::Null).status,
+        200,
+        "its socket is still its own"
+    );
 }
 
 #[test]
@@ -251,11 +326,19 @@ fn a_read_only_state_directory_is_named() {
     let folder = builder.path("locked");
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-    let root = fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
-    let state = if root.unwrap_or(false) { "/proc/muster".into() } else { folder.join("state") };
+    let root =
+        fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    let state = if root.unwrap_or(false) {
+        "/proc/muster".into()
+    } else {
+        folder.join("state")
+    };
     let output = builder.state_dir(&state).run(BOUND);
     assert_eq!(output.code, Some(1), "{}", output.err);
-    assert_says(&output.err, &["state directory", &state.display().to_string()]);
+    assert_says(
+        &output.err,
+        &["state directory", &state.display().to_string()],
+    );
 }
 
 #[test]
@@ -285,6 +368,9 @@ fn wait_trouble(agent: &Agent, component: &str) -> String {
         let status = agent.get("/api/v1/status");
         let troubles = status["troubles"].as_array()?;
         let trouble = troubles.iter().find(|t| t["component"] == component)?;
-        trouble["why"].as_str().filter(|why| !why.is_empty()).map(str::to_owned)
+        trouble["why"]
+            .as_str()
+            .filter(|why| !why.is_empty())
+            .map(str::to_owned)
     })
 }

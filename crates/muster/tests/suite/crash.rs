@@ -25,7 +25,11 @@ fn model(client: usize, n: u64) -> BTreeMap<String, u64> {
     let paired = (0..PAIRED).map(|part| (format!("c{client}-part{part}"), n));
     let passing = (0..PASSING).filter(|bit| (n >> bit) & 1 == 1);
     let passing = passing.map(|bit| (format!("c{client}-pass{bit}"), n >> bit));
-    if n == 0 { BTreeMap::new() } else { paired.chain(passing).collect() }
+    if n == 0 {
+        BTreeMap::new()
+    } else {
+        paired.chain(passing).collect()
+    }
 }
 
 /// The change from `n - 1` to `n`.
@@ -34,8 +38,14 @@ fn change(client: usize, n: u64) -> Value {
     let mut steps: Vec<Value> = Vec::new();
     for (id, value) in &after {
         let options = json!({"interval": "1h", "metric_name": format!("v{value}")});
-        let op = if before.contains_key(id) { "set" } else { "add" };
-        steps.push(json!({"op": op, "kind": "input", "id": id, "plugin": "mock", "options": options}));
+        let op = if before.contains_key(id) {
+            "set"
+        } else {
+            "add"
+        };
+        steps.push(
+            json!({"op": op, "kind": "input", "id": id, "plugin": "mock", "options": options}),
+        );
     }
     for id in before.keys().filter(|id| !after.contains_key(*id)) {
         steps.push(json!({"op": "remove", "kind": "input", "id": id}));
@@ -65,15 +75,22 @@ fn stream(socket: &Path, client: usize, known: &Mutex<Known>, over: &AtomicBool)
         let body = change(client, n).to_string();
         let headers = ["Content-Type: application/json"];
         match request_unix(socket, "POST", "/api/v1/changes", &headers, &body) {
-            Some(Response { status: 200, body, .. }) => {
+            Some(Response {
+                status: 200, body, ..
+            }) => {
                 // An answer that the kill cut in two acknowledges nothing.
-                let Ok(answer) = serde_json::from_str::<Value>(&body) else { return };
+                let Ok(answer) = serde_json::from_str::<Value>(&body) else {
+                    return;
+                };
                 let mut known = known.lock().unwrap();
                 known.acknowledged = n;
                 known.generation = answer["generation"].as_u64().unwrap();
             }
             Some(refused) if refused.status != 503 => {
-                panic!("client {client}, change {n}: {} {}", refused.status, refused.body)
+                panic!(
+                    "client {client}, change {n}: {} {}",
+                    refused.status, refused.body
+                )
             }
             _ => return,
         }
@@ -89,7 +106,10 @@ fn desired(agent: &Agent) -> (u64, Vec<BTreeMap<String, u64>>) {
         let name = input["options"]["metric_name"].as_str().unwrap();
         states[client].insert(id, name[1..].parse().unwrap());
     }
-    (agent.get("/api/v1/status")["generation"].as_u64().unwrap(), states)
+    (
+        agent.get("/api/v1/status")["generation"].as_u64().unwrap(),
+        states,
+    )
 }
 
 #[test]
@@ -97,7 +117,9 @@ fn a_kill_at_any_moment_leaves_a_whole_generation() {
     let _alone = alone();
     let mut random = Random::new();
     let mut agent = agent("[[outputs.discard]]\nid = \"out\"\n").start();
-    let known: Vec<_> = (0..CLIENTS).map(|_| Arc::new(Mutex::new(Known::default()))).collect();
+    let known: Vec<_> = (0..CLIENTS)
+        .map(|_| Arc::new(Mutex::new(Known::default())))
+        .collect();
     let (mut in_doubt, mut kept) = (0, 0);
     let (mut first, _) = desired(&agent);
     for round in 0..KILLS {
@@ -130,8 +152,13 @@ fn a_kill_at_any_moment_leaves_a_whole_generation() {
             let found = [known.acknowledged, known.sent]
                 .into_iter()
                 .find(|n| model(client, *n) == *state)
-                .unwrap_or_else(|| panic!("round {round}, client {client}: {known:?} but {state:?}"));
-            assert!(generation >= known.generation, "round {round}: {generation} after {known:?}");
+                .unwrap_or_else(|| {
+                    panic!("round {round}, client {client}: {known:?} but {state:?}")
+                });
+            assert!(
+                generation >= known.generation,
+                "round {round}: {generation} after {known:?}"
+            );
             if known.sent > known.acknowledged {
                 in_doubt += 1;
                 kept += usize::from(found == known.sent);
@@ -143,9 +170,16 @@ fn a_kill_at_any_moment_leaves_a_whole_generation() {
         if round == 0 {
             first = generation - changes;
         }
-        assert_eq!(generation, first + changes, "round {round}: each change is one generation");
+        assert_eq!(
+            generation,
+            first + changes,
+            "round {round}: each change is one generation"
+        );
     }
-    let total: u64 = known.iter().map(|known| known.lock().unwrap().acknowledged).sum();
+    let total: u64 = known
+        .iter()
+        .map(|known| known.lock().unwrap().acknowledged)
+        .sum();
     eprintln!(
         "{KILLS} kills, {total} changes; of {in_doubt} that were not acknowledged {kept} were kept, all whole"
     );

@@ -39,7 +39,11 @@ impl SmallDisk {
     /// Fills it to the last byte; returns the file to remove.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .unwrap();
         for size in [1 << 16, 1 << 12, 1] {
             while file.write_all(&vec![7u8; size]).is_ok() {}
         }
@@ -63,10 +67,22 @@ fn a_full_disk_refuses_changes_and_loses_nothing() {
     let filler = disk.fill();
 
     // The store may have room left in its file: larger and larger changes use it up.
-    let large = |n: usize| step("put", &format!("large-{n}"), json!({"metric_name": "x".repeat(200_000)}));
+    let large = |n: usize| {
+        step(
+            "put",
+            &format!("large-{n}"),
+            json!({"metric_name": "x".repeat(200_000)}),
+        )
+    };
     let (mut kept, mut refused) = (Vec::new(), None);
     for n in 0..100 {
-        let answer = agent.try_change("", &[large(n), step("put", "marker", json!({"metric_name": format!("m{n}")}))]);
+        let answer = agent.try_change(
+            "",
+            &[
+                large(n),
+                step("put", "marker", json!({"metric_name": format!("m{n}")})),
+            ],
+        );
         if answer.status == 200 {
             kept.push(n);
         } else {
@@ -79,7 +95,10 @@ fn a_full_disk_refuses_changes_and_loses_nothing() {
     let body = answer.json();
     assert_eq!(body["code"], "store", "{body}");
     let message = body["message"].as_str().unwrap();
-    assert!(message.contains("desired.redb") && message.contains("space"), "{message}");
+    assert!(
+        message.contains("desired.redb") && message.contains("space"),
+        "{message}"
+    );
 
     // Nothing of the refused change was made; the agent and its API go on.
     let generation = agent.get("/api/v1/status")["generation"].clone();
@@ -94,19 +113,38 @@ fn a_full_disk_refuses_changes_and_loses_nothing() {
 
     // With room again, it works again.
     fs::remove_file(filler).unwrap();
-    agent.change(&[large(number), step("put", "marker", json!({"metric_name": "last"}))]);
-    assert_eq!(agent.stop(Duration::from_secs(6)), Some(0), "{}", agent.log());
+    agent.change(&[
+        large(number),
+        step("put", "marker", json!({"metric_name": "last"})),
+    ]);
+    assert_eq!(
+        agent.stop(Duration::from_secs(6)),
+        Some(0),
+        "{}",
+        agent.log()
+    );
     agent.restart();
     let after = self::ids(&agent);
     for n in kept.iter().chain([&number]) {
-        assert!(after.contains(&format!("large-{n}")), "large-{n} is lost: {after:?}");
+        assert!(
+            after.contains(&format!("large-{n}")),
+            "large-{n} is lost: {after:?}"
+        );
     }
-    assert_eq!(agent.component("inputs", "marker")["options"]["metric_name"], "last");
+    assert_eq!(
+        agent.component("inputs", "marker")["options"]["metric_name"],
+        "last"
+    );
     let text = agent.read("out");
     assert_gapless("steady", &super::support::written(&text)["steady"], 0);
 }
 
 fn ids(agent: &muster_testkit::Agent) -> Vec<String> {
     let inputs: Value = agent.get("/api/v1/inputs");
-    inputs.as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect()
+    inputs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["id"].as_str().unwrap().to_owned())
+        .collect()
 }

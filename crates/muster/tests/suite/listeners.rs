@@ -21,7 +21,11 @@ fn listener(port: u16, more: &str) -> String {
 fn a_reload_touches_only_what_changed() {
     let _beside = beside();
     let [port] = free_ports();
-    let base = format!("{FAST}{TO_FILE}{}{}", listener(port, ""), mock("untouched", ""));
+    let base = format!(
+        "{FAST}{TO_FILE}{}{}",
+        listener(port, ""),
+        mock("untouched", "")
+    );
     let mut config = format!("{base}{}{}", mock("changed", ""), mock("removed", ""));
     let mut agent = agent(&config).start();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -30,7 +34,8 @@ fn a_reload_touches_only_what_changed() {
     for name in ["untouched", "changed", "removed"] {
         agent.wait_metrics(name, 3);
     }
-    let generation = |agent: &muster_testkit::Agent| agent.get("/api/v1/status")["generation"].as_u64().unwrap();
+    let generation =
+        |agent: &muster_testkit::Agent| agent.get("/api/v1/status")["generation"].as_u64().unwrap();
     for round in 1..=5 {
         let before = generation(&agent);
         let changed = mock("changed", &format!("metric_name = \"round{round}\""));
@@ -38,17 +43,26 @@ fn a_reload_touches_only_what_changed() {
         agent.reload(&config);
         agent.wait_metrics(&format!("added-{round}"), 2);
         assert_eq!(generation(&agent), before + 1, "a reload is one change");
-        stream.write_all(format!("m,n=stream sequence={round}i {round}\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("m,n=stream sequence={round}i {round}\n").as_bytes())
+            .unwrap();
         assert_gapless("stream", &agent.wait_metrics("stream", round + 1), 0);
     }
     // The same file again is no change at all.
     let before = generation(&agent);
     agent.reload(&config);
-    eventually("the reload", || (agent.log().matches("read again").count() >= 6).then_some(()));
+    eventually("the reload", || {
+        (agent.log().matches("read again").count() >= 6).then_some(())
+    });
     assert_eq!(generation(&agent), before);
     let seen = agent.wait_metrics("changed", 1).len();
     agent.wait_metrics("changed", seen + 3);
-    assert_eq!(agent.stop(Duration::from_secs(6)), Some(0), "{}", agent.log());
+    assert_eq!(
+        agent.stop(Duration::from_secs(6)),
+        Some(0),
+        "{}",
+        agent.log()
+    );
     let text = agent.read("out");
     for (name, seen) in super::support::written(&text) {
         assert_gapless(name, &seen, 0);
@@ -91,7 +105,11 @@ fn a_changed_listener_hands_its_socket_over() {
     while arrived(&agent.read("out")) < sent && begin.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(arrived(&agent.read("out")), sent, "a line was lost with its connection");
+    assert_eq!(
+        arrived(&agent.read("out")),
+        sent,
+        "a line was lost with its connection"
+    );
     // The connection that was open all the time still delivers.
     stays.write_all(b"m,n=stays sequence=1i 1\n").unwrap();
     assert_gapless("stays", &agent.wait_metrics("stays", 2), 0);
@@ -105,7 +123,9 @@ fn a_removed_listener_lets_its_port_go() {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     agent.change(&[json!({"op": "remove", "kind": "input", "id": "l"})]);
     eventually("the port is free", || {
-        TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())
+        TcpStream::connect(("127.0.0.1", port))
+            .is_err()
+            .then_some(())
     });
     drop(stream);
     let options = json!({"service_address": format!("tcp://127.0.0.1:{port}")});

@@ -42,7 +42,10 @@ struct Counts {
 }
 
 fn counts(agent: &Agent) -> Counts {
-    Counts { tasks: agent.tasks(), usage: agent.process.usage() }
+    Counts {
+        tasks: agent.tasks(),
+        usage: agent.process.usage(),
+    }
 }
 
 fn base_id(number: usize) -> String {
@@ -64,9 +67,14 @@ fn add_base(agent: &Agent) {
 
 fn remove_everything(agent: &Agent) {
     let inputs = agent.get("/api/v1/inputs");
-    let ids = inputs.as_array().unwrap().iter().map(|input| input["id"].as_str().unwrap());
-    let steps: Vec<Value> =
-        ids.map(|id| json!({"op": "remove", "kind": "input", "id": id})).collect();
+    let ids = inputs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|input| input["id"].as_str().unwrap());
+    let steps: Vec<Value> = ids
+        .map(|id| json!({"op": "remove", "kind": "input", "id": id}))
+        .collect();
     for batch in steps.chunks(BATCH) {
         agent.change(batch);
     }
@@ -78,11 +86,17 @@ fn add(agent: &Agent, number: usize) -> Duration {
     let id = format!("added-{number}");
     let options = mock_options(&id, json!({"gather_on_start": true}));
     let begin = Instant::now();
-    let answer =
-        agent.api("POST", "/api/v1/inputs", &json!({"id": id, "plugin": "mock", "options": options}));
+    let answer = agent.api(
+        "POST",
+        "/api/v1/inputs",
+        &json!({"id": id, "plugin": "mock", "options": options}),
+    );
     assert_eq!(answer.status, 201, "{}", answer.body);
     while agent.state("inputs", &id) != "running" {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{id} does not run");
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "{id} does not run"
+        );
         std::thread::sleep(Duration::from_micros(500));
     }
     begin.elapsed()
@@ -92,9 +106,15 @@ fn refuse(agent: &Agent, number: usize) {
     let fine = step("add", "never", mock_options("never", json!({})));
     let (bad, status) = match number % 4 {
         0 => (step("add", &base_id(0), mock_options("x", json!({}))), 409),
-        1 => (json!({"op": "remove", "kind": "input", "id": "nobody"}), 404),
+        1 => (
+            json!({"op": "remove", "kind": "input", "id": "nobody"}),
+            404,
+        ),
         2 => (step("add", "typo", json!({"sequnce": true})), 422),
-        _ => (json!({"op": "add", "kind": "input", "id": "what", "plugin": "no_such"}), 422),
+        _ => (
+            json!({"op": "add", "kind": "input", "id": "what", "plugin": "no_such"}),
+            422,
+        ),
     };
     let answer = agent.try_change("", &[fine, bad]);
     assert_eq!(answer.status, status, "{}", answer.body);
@@ -105,7 +125,11 @@ fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
     let _alone = alone();
     let mut agent = agent(&format!("{CONFIG}{TO_FILE}")).start();
     // One of each first, so that what is made once is there when the counts are taken.
-    agent.change(&[step("add", "first", mock_options("first", json!({"gather_on_start": true})))]);
+    agent.change(&[step(
+        "add",
+        "first",
+        mock_options("first", json!({"gather_on_start": true})),
+    )]);
     agent.wait_metrics("first", 1);
     agent.change(&[json!({"op": "remove", "kind": "input", "id": "first"})]);
     let before = eventually_within(Duration::from_secs(30), "idle", || {
@@ -167,16 +191,20 @@ fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
     });
     remove_everything(&agent);
     let began = Instant::now();
-    let after = eventually_within(Duration::from_secs(60), "all goes back to where it began", || {
-        let now = counts(&agent);
-        let back = now.tasks <= before.tasks
-            && now.usage.files <= before.usage.files
-            && now.usage.threads <= before.usage.threads;
-        if !back && began.elapsed() > Duration::from_secs(55) {
-            eprintln!("before {before:?}\nnow {now:?}\n{}", tree(&agent));
-        }
-        back.then_some(now)
-    });
+    let after = eventually_within(
+        Duration::from_secs(60),
+        "all goes back to where it began",
+        || {
+            let now = counts(&agent);
+            let back = now.tasks <= before.tasks
+                && now.usage.files <= before.usage.files
+                && now.usage.threads <= before.usage.threads;
+            if !back && began.elapsed() > Duration::from_secs(55) {
+                eprintln!("before {before:?}\nnow {now:?}\n{}", tree(&agent));
+            }
+            back.then_some(now)
+        },
+    );
     eprintln!("before {before:?}\nduring {during:?}\nafter {after:?}");
     let code = agent.stop(Duration::from_secs(6));
     assert_eq!(code, Some(0), "{}", agent.log());
@@ -199,7 +227,8 @@ fn end_of(path: &Path) -> String {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8_lossy(&bytes);
-    text.split_once('\n').map_or_else(String::new, |(_, whole)| whole.to_owned())
+    text.split_once('\n')
+        .map_or_else(String::new, |(_, whole)| whole.to_owned())
 }
 
 fn tree(agent: &Agent) -> String {
@@ -217,7 +246,11 @@ fn check(series: &BTreeMap<&str, Vec<Seen>>, end: i64) {
         if id.starts_with("removed") {
             continue;
         }
-        assert!(seen[seen.len() - 1].at > end, "{id} ended early: {:?}", seen.last());
+        assert!(
+            seen[seen.len() - 1].at > end,
+            "{id} ended early: {:?}",
+            seen.last()
+        );
         if id.starts_with("untouched") {
             assert_each_second(&id, seen);
         }
@@ -226,6 +259,9 @@ fn check(series: &BTreeMap<&str, Vec<Seen>>, end: i64) {
         let id = format!("added-{number}");
         assert_gapless(&id, &series[id.as_str()], 0);
     }
-    assert!(!series.contains_key("never"), "part of a refused change was made");
+    assert!(
+        !series.contains_key("never"),
+        "part of a refused change was made"
+    );
     eprintln!("{metrics} metrics of {BASE} inputs, none missing, none double");
 }

@@ -23,7 +23,10 @@ fn no_file_is_forgotten() {
             continue;
         };
         let line = format!("mod {module};");
-        assert!(named.contains(&line), "tests/suite/{name} is not in tests/suite/mod.rs");
+        assert!(
+            named.contains(&line),
+            "tests/suite/{name} is not in tests/suite/mod.rs"
+        );
     }
 }
 

@@ -22,7 +22,9 @@ fn config(port: u16) -> String {
 }
 
 fn gathered(agent: &Agent) -> u64 {
-    agent.component("inputs", "m")["observed"]["metrics"].as_u64().unwrap()
+    agent.component("inputs", "m")["observed"]["metrics"]
+        .as_u64()
+        .unwrap()
 }
 
 /// Waits until at least so many more were gathered.
@@ -39,21 +41,32 @@ fn influxdb_that_was_stopped_gets_everything() {
     let mut agent = agent(&config(influx.port)).start();
     let points = |influx: &InfluxDb| -> Vec<(i64, i64)> {
         let answer = influx.query("test", "SELECT \"sequence\" FROM \"mock\"");
-        let rows = answer["results"][0]["series"][0]["values"].as_array().cloned();
+        let rows = answer["results"][0]["series"][0]["values"]
+            .as_array()
+            .cloned();
         let row = |row: &serde_json::Value| (row[1].as_i64().unwrap(), row[0].as_i64().unwrap());
         rows.unwrap_or_default().iter().map(row).collect()
     };
-    eventually("first points", || (points(&influx).len() >= 5).then_some(()));
+    eventually("first points", || {
+        (points(&influx).len() >= 5).then_some(())
+    });
     influx.stop();
     agent.wait_state("outputs", "influx", "failing");
     gather_more(&agent, 30);
-    let waiting = agent.component("outputs", "influx")["queue"]["metrics"].as_u64().unwrap();
+    let waiting = agent.component("outputs", "influx")["queue"]["metrics"]
+        .as_u64()
+        .unwrap();
     assert!(waiting >= 25, "{waiting} wait");
     influx.restart();
     agent.wait_state("outputs", "influx", "running");
     gather_more(&agent, 5);
     let last = gathered(&agent);
-    assert_eq!(agent.stop(Duration::from_secs(6)), Some(0), "{}", agent.log());
+    assert_eq!(
+        agent.stop(Duration::from_secs(6)),
+        Some(0),
+        "{}",
+        agent.log()
+    );
     // Sorted by time, the numbers have no gap: each arrived with the time of its gather.
     let points = points(&influx);
     let numbers: Vec<i64> = points.iter().map(|(number, _)| *number).collect();
@@ -78,7 +91,8 @@ impl Recorder {
                 if told.load(Relaxed) {
                     return;
                 }
-                let (stream, lines, told) = (stream.unwrap(), Arc::clone(&lines), Arc::clone(&told));
+                let (stream, lines, told) =
+                    (stream.unwrap(), Arc::clone(&lines), Arc::clone(&told));
                 thread::spawn(move || serve(stream, &lines, &told));
             }
         });
@@ -98,7 +112,9 @@ fn serve(mut stream: TcpStream, lines: &Mutex<String>, over: &AtomicBool) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let lower = head.to_ascii_lowercase();
-            let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length = lower
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
             if body.len() >= length {
                 if over.load(Relaxed) {
@@ -106,7 +122,10 @@ fn serve(mut stream: TcpStream, lines: &Mutex<String>, over: &AtomicBool) {
                 }
                 lines.lock().unwrap().push_str(&body[..length]);
                 bytes = body.as_bytes()[length..].to_vec();
-                if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
+                if stream
+                    .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                    .is_err()
+                {
                     return;
                 }
                 continue;
@@ -126,7 +145,9 @@ fn what_waited_is_written_in_order() {
     let lines = Arc::new(Mutex::new(String::new()));
     let mut recorder = Recorder::start(port, Arc::clone(&lines));
     let mut agent = agent(&config(port)).start();
-    eventually("first metrics", || (!lines.lock().unwrap().is_empty()).then_some(()));
+    eventually("first metrics", || {
+        (!lines.lock().unwrap().is_empty()).then_some(())
+    });
     for round in 0..2 {
         recorder.stop();
         agent.wait_state("outputs", "influx", "failing");
@@ -142,7 +163,12 @@ fn what_waited_is_written_in_order() {
         gather_more(&agent, 3);
     }
     let wanted = gathered(&agent);
-    assert_eq!(agent.stop(Duration::from_secs(6)), Some(0), "{}", agent.log());
+    assert_eq!(
+        agent.stop(Duration::from_secs(6)),
+        Some(0),
+        "{}",
+        agent.log()
+    );
     recorder.stop();
     let text = lines.lock().unwrap().clone();
     let seen = &written(&text)["m"];

@@ -74,10 +74,16 @@ pub(crate) fn written(text: &str) -> BTreeMap<&str, Vec<Seen>> {
     let mut all: BTreeMap<&str, Vec<Seen>> = BTreeMap::new();
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
     for line in text[..whole].lines() {
-        let (series, rest) = line.split_once(' ').unwrap_or_else(|| panic!("no metric: {line}"));
-        let Some((_, tags)) = series.split_once(",n=") else { continue };
+        let (series, rest) = line
+            .split_once(' ')
+            .unwrap_or_else(|| panic!("no metric: {line}"));
+        let Some((_, tags)) = series.split_once(",n=") else {
+            continue;
+        };
         let name = tags.split(',').next().unwrap();
-        let Some((_, number)) = rest.split_once("sequence=") else { continue };
+        let Some((_, number)) = rest.split_once("sequence=") else {
+            continue;
+        };
         let sequence = number.split('i').next().unwrap().parse().unwrap();
         let at = rest.rsplit(' ').next().unwrap().parse().unwrap();
         all.entry(name).or_default().push(Seen { sequence, at });
@@ -98,7 +104,11 @@ pub(crate) fn assert_gapless(name: &str, seen: &[Seen], from: i64) {
 pub(crate) fn assert_each_second(name: &str, seen: &[Seen]) {
     for pair in seen.windows(2) {
         let step = pair[1].at.div_euclid(SECOND) - pair[0].at.div_euclid(SECOND);
-        assert_eq!(step, 1, "{name}: a tick is missing or double at {:?}", pair[0]);
+        assert_eq!(
+            step, 1,
+            "{name}: a tick is missing or double at {:?}",
+            pair[0]
+        );
     }
 }
 
@@ -112,7 +122,9 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new() -> Self {
-        let given = std::env::var("MUSTER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let given = std::env::var("MUSTER_TEST_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| {
             let since = std::time::UNIX_EPOCH.elapsed().unwrap();
             since.as_nanos() as u64 | 1
@@ -164,7 +176,11 @@ impl Ask for Agent {
     }
 
     fn try_change(&self, query: &str, steps: &[Value]) -> Response {
-        self.api("POST", &format!("/api/v1/changes{query}"), &json!({"changes": steps}))
+        self.api(
+            "POST",
+            &format!("/api/v1/changes{query}"),
+            &json!({"changes": steps}),
+        )
     }
 
     #[track_caller]
@@ -174,7 +190,10 @@ impl Ask for Agent {
 
     #[track_caller]
     fn state(&self, kind: &str, id: &str) -> String {
-        self.component(kind, id)["observed"]["state"].as_str().unwrap().to_owned()
+        self.component(kind, id)["observed"]["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[track_caller]
@@ -204,13 +223,20 @@ impl Ask for Agent {
         let what = format!("{count} metrics of {name}");
         eventually_within(Duration::from_secs(30), &what, || {
             let text = self.read("out");
-            written(&text).remove(name).filter(|seen| seen.len() >= count)
+            written(&text)
+                .remove(name)
+                .filter(|seen| seen.len() >= count)
         })
     }
 
     #[track_caller]
     fn tasks(&self) -> usize {
         let answer = request_unix(&self.socket(), "GET", "/debug/tasks/count", &[], "");
-        answer.expect("the agent answers").body.trim().parse().unwrap()
+        answer
+            .expect("the agent answers")
+            .body
+            .trim()
+            .parse()
+            .unwrap()
     }
 }
