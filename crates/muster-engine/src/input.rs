@@ -219,9 +219,9 @@ impl InputRun {
 
     /// Makes a polled plugin anew, or says when to try again.
     async fn rebuild_polled(&self, random: u32) -> Result<Box<dyn Input>, Duration> {
-        let mut plugin = match (self.factory)().map(|component| component.built) {
-            Ok(BuiltPlugin::Input(plugin)) => plugin,
-            _ => return Err(self.lost("it cannot be built any more", random)),
+        let built = (self.factory)().map(|component| component.built);
+        let Ok(BuiltPlugin::Input(mut plugin)) = built else {
+            return Err(self.lost("it cannot be built any more", random));
         };
         let cx = self.start_context();
         self.started(plugin.start(&cx), random).await?;
@@ -231,9 +231,9 @@ impl InputRun {
 
     /// Makes a service plugin anew, or says when to try again.
     async fn rebuild_service(&self, random: u32) -> Result<Box<dyn ServiceInput>, Duration> {
-        let mut plugin = match (self.factory)().map(|component| component.built) {
-            Ok(BuiltPlugin::Service(plugin)) => plugin,
-            _ => return Err(self.lost("it cannot be built any more", random)),
+        let built = (self.factory)().map(|component| component.built);
+        let Ok(BuiltPlugin::Service(mut plugin)) = built else {
+            return Err(self.lost("it cannot be built any more", random));
         };
         let cx = self.start_context();
         self.started(plugin.start(&cx), random).await?;

@@ -4,6 +4,11 @@
 //! ([`suite::support::alone`]); the others run beside each other.
 
 #![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "these tests drive the agent from outside, with plain threads"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
