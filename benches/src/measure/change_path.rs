@@ -53,8 +53,8 @@ pub(super) fn measure(setting: &Setting) -> Result<Vec<Row>, Failure> {
         percentile(&mut busy.answered, 0.99),
     );
     let meanwhile = format!(
-        "meanwhile {:.0} gathers/s, {} ticks skipped",
-        (after.gathers - before.gathers) as f64 / seconds,
+        "meanwhile {} gathers of the others in {seconds:.1} s, {} ticks skipped",
+        after.gathers - before.gathers,
         after.skipped - before.skipped,
     );
     let row = |share: f64, name: &str, idle: &mut Probed, busy: &mut Probed| {

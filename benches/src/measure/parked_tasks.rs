@@ -91,7 +91,10 @@ fn in_another_process(kind: Kind) -> Result<Best, Failure> {
 
 /// Parks and stops tasks right here.
 pub(crate) fn in_this_process(kind: Kind) -> Result<Value, Failure> {
-    let runtime = Builder::new_multi_thread().worker_threads(2).build()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()?;
     runtime.block_on(async {
         match kind {
             Kind::Raw => raw().await,

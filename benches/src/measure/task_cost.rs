@@ -16,8 +16,11 @@ const TASKS: usize = 100_000;
 const ROUNDS: usize = 31;
 
 pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
-    let one = Builder::new_current_thread().build()?;
-    let two = Builder::new_multi_thread().worker_threads(2).build()?;
+    let one = Builder::new_current_thread().enable_time().build()?;
+    let two = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()?;
     let mut rows = on("1 thread", &one)?;
     rows.extend(on("2 workers", &two)?);
     Ok(rows)
