@@ -60,6 +60,21 @@ pub(crate) async fn end_predecessor(predecessor: Option<Group>, grace: Duration)
     }
 }
 
+/// A polled plugin whose state is kept when its task ends, also when it is aborted: on a busy
+/// machine a task may not get to its end within the grace that its successor gives it.
+struct KeptAtEnd<'a> {
+    run: &'a InputRun,
+    plugin: Option<Box<dyn Input>>,
+}
+
+impl Drop for KeptAtEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(plugin) = self.plugin.take() {
+            self.run.keep(|| plugin.state());
+        }
+    }
+}
+
 impl InputRun {
     /// What a plugin's start is given.
     pub(crate) fn start_context(&self) -> StartContext {
@@ -77,11 +92,15 @@ impl InputRun {
     pub(crate) async fn poll(
         self,
         cx: Ctx,
-        mut plugin: Option<Box<dyn Input>>,
+        plugin: Option<Box<dyn Input>>,
         predecessor: Option<Group>,
     ) {
         end_predecessor(predecessor, SHORT_GRACE).await;
-        plugin = plugin.and_then(|live| self.restored(live, |live, state| live.restore(state)));
+        let mut kept = KeptAtEnd {
+            run: &self,
+            plugin: plugin.and_then(|live| self.restored(live, |live, state| live.restore(state))),
+        };
+        let plugin = &mut kept.plugin;
         let settings = &self.settings;
         let now = Timestamp::now();
         let schedule = Schedule::new(
@@ -113,7 +132,7 @@ impl InputRun {
                     Gathered::Cancelled => break,
                     Gathered::Done => {}
                     Gathered::Lost(panic) => {
-                        plugin = None;
+                        *plugin = None;
                         let wait = self.lost(&panic, random.next_u32());
                         if !sleep(&cx, wait).await {
                             break;
@@ -123,7 +142,7 @@ impl InputRun {
             }
             if plugin.is_none() {
                 match self.rebuild_polled(random.next_u32()).await {
-                    Ok(live) => plugin = Some(live),
+                    Ok(live) => *plugin = Some(live),
                     Err(wait) if sleep(&cx, wait).await => {}
                     Err(_) => break,
                 }
@@ -135,9 +154,6 @@ impl InputRun {
             let passed = schedule.ticks_between(tick, now);
             self.stats.skipped.fetch_add(passed, Relaxed);
             tick = schedule.after(now);
-        }
-        if let Some(plugin) = plugin {
-            self.keep(|| plugin.state());
         }
     }
 
