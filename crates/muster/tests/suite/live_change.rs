@@ -24,6 +24,12 @@ const REFUSED: usize = 100;
 /// So many components are in one change when all are added before the storm and removed after it.
 const BATCH: usize = 1_000;
 
+/// From the request to the state `running`, for 99 of 100 adds.
+const MOST_TO_RUNNING: Duration = Duration::from_millis(50);
+
+/// Beyond this percentage of the processors' time for other programs, times say nothing on Muster.
+const QUIET: f64 = 15.0;
+
 const CONFIG: &str = "
 [agent]
 interval = \"1s\"
@@ -39,6 +45,49 @@ metric_buffer_limit = 1000000
 struct Counts {
     tasks: usize,
     usage: Usage,
+}
+
+/// Processor time in hundredths of a second: of all, of all that is not idle, and ours.
+struct Machine {
+    all: u64,
+    busy: u64,
+    ours: u64,
+}
+
+impl Machine {
+    fn now(agent: &Agent) -> Self {
+        let text = std::fs::read_to_string("/proc/stat").unwrap();
+        let fields = text
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .skip(1)
+            .take(8);
+        let times: Vec<u64> = fields.map(|field| field.parse().unwrap()).collect();
+        let all: u64 = times.iter().sum();
+        let mine = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let mine = mine
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .skip(11)
+            .take(2);
+        let mine: u64 = mine.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Self {
+            all,
+            busy: all - times[3] - times[4],
+            ours: mine + agent.process.usage().ticks,
+        }
+    }
+
+    /// How many percent of the processors' time other programs have taken since.
+    fn others_since(&self, agent: &Agent) -> f64 {
+        let now = Self::now(agent);
+        let others = (now.busy - self.busy).saturating_sub(now.ours - self.ours);
+        100.0 * others as f64 / (now.all - self.all).max(1) as f64
+    }
 }
 
 fn counts(agent: &Agent) -> Counts {
@@ -148,6 +197,7 @@ fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
         order.swap(at, random.below(at as u64 + 1) as usize);
     }
     let (began, mut took, mut all) = (Instant::now(), Vec::new(), Vec::new());
+    let machine = Machine::now(&agent);
     for number in order {
         let begin = Instant::now();
         match number {
@@ -168,11 +218,12 @@ fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
         all.push(begin.elapsed());
     }
     let storm = began.elapsed();
+    let others = machine.others_since(&agent);
     let end = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
     took.sort_unstable();
     all.sort_unstable();
     eprintln!(
-        "storm of {} changes: {storm:.1?}; add to running p50 {:.1?} p99 {:.1?} max {:.1?}; any change p50 {:.1?} p99 {:.1?}",
+        "storm of {} changes: {storm:.1?}; add to running p50 {:.1?} p99 {:.1?} max {:.1?} (others took {others:.0} % of the machine); any change p50 {:.1?} p99 {:.1?}",
         all.len(),
         percentile(&took, 50),
         percentile(&took, 99),
@@ -212,11 +263,14 @@ fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
     let text = agent.read("out");
     let series = written(&text);
     check(&series, end);
-    assert!(
-        percentile(&took, 99) <= Duration::from_millis(50),
-        "add to running p99 is {:?}",
-        percentile(&took, 99)
-    );
+    let p99 = percentile(&took, 99);
+    if others > QUIET {
+        eprintln!(
+            "other programs took {others:.0} % of the machine: the bound on the time of an add is not checked"
+        );
+    } else {
+        assert!(p99 <= MOST_TO_RUNNING, "add to running: p99 is {p99:?}");
+    }
 }
 
 /// The last whole lines of a large file.
