@@ -36,7 +36,6 @@ const DROPPED: &str = ",container_name=app-22,";
 
 const CONFIG: &str = r#"
 [agent]
-  metric_batch_size = {batch}
   metric_buffer_limit = 10000000
   buffer_bytes = "16GiB"
   flush_interval = "200ms"
@@ -74,30 +73,39 @@ const CONFIG: &str = r#"
 
 pub(super) fn measure(setting: &Setting) -> Result<Vec<Row>, Failure> {
     let agent = setting.agent()?;
-    let lines = Lines::make();
-    let sizes = [1000, 10_000];
-    let (mut library, mut best) = (0f64, [0f64; 2]);
+    let shapes = [
+        (
+            "a host's metrics",
+            Lines::make(workload::host_lines),
+            Target::AtLeast(800e3),
+        ),
+        (
+            "lines of one field",
+            Lines::make(workload::one_field_lines),
+            Target::None,
+        ),
+    ];
+    let mut best = [[0f64; 2]; 2];
     for _ in 0..ROUNDS {
-        library = library.max(library_alone(&lines));
-        for (best, batch) in best.iter_mut().zip(sizes) {
-            *best = best.max(agent_alone(agent, &lines, batch)?);
+        for ([own, library], (_, lines, _)) in best.iter_mut().zip(&shapes) {
+            *library = library.max(library_alone(lines));
+            *own = own.max(agent_alone(agent, lines)?);
         }
     }
-    let row = |batch: usize, figure: f64, target: Target| {
-        let what = format!("TCP in, 3 processors, file out; one core, metric_batch_size = {batch}");
-        Row::new(&what, Unit::MetricsPerSecond, figure, target)
-            .beside("parse + serialize alone", library)
-            .note(format!(
-                "{METRICS} metrics of {} B, {} filtered, every other one is in the file",
-                lines.text.len() / lines.dropped.len(),
-                lines.dropped.iter().filter(|dropped| **dropped).count(),
-            ))
-    };
-    let [usual, large] = best;
-    Ok(vec![
-        row(1000, usual, Target::AtLeast(800e3)),
-        row(10_000, large, Target::None),
-    ])
+    let rows = best
+        .iter()
+        .zip(&shapes)
+        .map(|([own, library], (name, lines, target))| {
+            let what = format!("TCP in, 3 processors, file out, on one core: {name}");
+            Row::new(&what, Unit::MetricsPerSecond, *own, *target)
+                .beside("parse + serialize alone", *library)
+                .note(format!(
+                    "{METRICS} metrics of {} B, {} filtered, every other one is in the file",
+                    lines.text.len() / lines.dropped.len(),
+                    lines.dropped.iter().filter(|dropped| **dropped).count(),
+                ))
+        });
+    Ok(rows.collect())
 }
 
 /// What is sent.
@@ -110,8 +118,8 @@ struct Lines {
 }
 
 impl Lines {
-    fn make() -> Self {
-        let source = workload::host_lines(WARM_UP + METRICS);
+    fn make(source: fn(usize) -> String) -> Self {
+        let source = source(WARM_UP + METRICS);
         let (mut text, mut dropped) = (String::with_capacity(source.len()), Vec::new());
         let mut measured = 0;
         for (number, line) in source.lines().enumerate() {
@@ -157,11 +165,9 @@ fn library_alone(lines: &Lines) -> f64 {
 }
 
 /// Metrics a second of the agent's processor time.
-fn agent_alone(binary: &str, lines: &Lines, batch: usize) -> Result<f64, Failure> {
+fn agent_alone(binary: &str, lines: &Lines) -> Result<f64, Failure> {
     let [port] = free_ports();
-    let config = CONFIG
-        .replace("{port}", &port.to_string())
-        .replace("{batch}", &batch.to_string());
+    let config = CONFIG.replace("{port}", &port.to_string());
     let mut agent = AgentBuilder::new(binary).config(&config).start();
     let mut stream = connect(port, &agent)?;
     let out = agent.path("out.lp");
