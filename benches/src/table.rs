@@ -112,9 +112,9 @@ mod tests {
             Row::missing("other", "it is a|b\nlong"),
         ];
         let want = "\
-| what  | figure       | reference   | ratio | target   | reached | note           |
-| ----- | ------------ | ----------- | ----- | -------- | ------- | -------------- |
-| fast  | 30 ns        | 20 ns (raw) | 1.50x | <= 1.50x | yes     |                |
+| what  | figure       | reference   | ratio | target   | reached | note            |
+| ----- | ------------ | ----------- | ----- | -------- | ------- | --------------- |
+| fast  | 30 ns        | 20 ns (raw) | 1.50x | <= 1.50x | yes     |                 |
 | other | not measured |             |       |          | no      | it is a\\|b long |
 ";
         assert_eq!(markdown(&rows), want);
