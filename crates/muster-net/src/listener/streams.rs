@@ -24,7 +24,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// The socket is shared by the generations of one component: the next generation claims it while
 /// it is being prepared, and both may accept until the earlier one ends. A connection that the
-/// earlier one has accepted can be handed on with [`park`](Self::park). The socket closes when the
+/// earlier one has accepted can be handed on with `park`. The socket closes when the
 /// last claim is dropped.
 pub struct Listening {
     bound: Arc<Bound>,
