@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::change::{Applied, ChangeError, Request, edits};
 use crate::desired::{
-    Definitions, Edits, Overlay, Overlays, difference, effective, overlay_for, overlays_for, redo,
+    Definitions, Edit, Edits, Overlay, Overlays, difference, effective, overlay_for, overlays_for, redo,
     undo,
 };
 use crate::store::{KEPT_CHANGES, Record, Store, Stored};
@@ -196,11 +196,6 @@ impl Controller {
         self.inner.current.lock().generation
     }
 
-    /// The desired definitions.
-    pub fn definitions(&self) -> Definitions {
-        Definitions::clone(&self.inner.current.lock().definitions)
-    }
-
     /// One desired definition.
     pub fn definition(&self, id: &ComponentId) -> Option<Arc<Definition>> {
         self.inner.current.lock().definitions.get(id).cloned()
@@ -331,7 +326,7 @@ impl Controller {
     /// definitions did not change.
     async fn make_with(
         &self,
-        mut next: Current,
+        next: Current,
         edits: Edits,
         restart: Definitions,
         by: &str,
@@ -364,19 +359,18 @@ impl Controller {
         if self.inner.stopping.load(Relaxed) {
             return Err(ChangeError::Stopping);
         }
-        redo(Arc::make_mut(&mut next.definitions), &edits);
-        let changed = self.change_overlays(&mut next, &edits);
+        let overlays = self.overlay_changes(&next, &edits);
         let generation = if edits.is_empty() {
-            if !changed.is_empty() {
-                self.with_store(move |store| Ok(store.write_overlays(&changed)?))
+            if !overlays.is_empty() {
+                let overlays = overlays.clone();
+                self.with_store(move |store| Ok(store.write_overlays(&overlays)?))
                     .await?;
             }
-            let mut current = self.inner.current.lock();
-            next.reload = current.reload.take();
-            *current = next;
-            current.generation
+            let generation = next.generation;
+            self.take_over(next, generation, &edits, &overlays);
+            generation
         } else {
-            self.persist(next, edits.clone(), by, message, changed)
+            self.persist(next, edits.clone(), by, message, overlays)
                 .await?
         };
         self.inner.engine.commit(prepared);
@@ -387,32 +381,43 @@ impl Controller {
         })
     }
 
-    /// Sets the overlays to what leads from the files to the desired definitions, and says which
-    /// differ from those that are persisted.
-    fn change_overlays(&self, next: &mut Current, edits: &Edits) -> OverlayChanges {
+    /// Which overlays the edits, and `next`'s files, make other than those that are persisted.
+    fn overlay_changes(&self, next: &Current, edits: &Edits) -> OverlayChanges {
         let (files, overlays) = {
             let current = self.inner.current.lock();
             (Arc::clone(&current.files), Arc::clone(&current.overlays))
         };
         if !Arc::ptr_eq(&files, &next.files) {
-            next.overlays = Arc::new(overlays_for(&next.files, &next.definitions));
-            return overlay_changes(&overlays, &next.overlays);
+            let mut definitions = Definitions::clone(&next.definitions);
+            redo(&mut definitions, edits);
+            return difference_of_overlays(&overlays, &overlays_for(&next.files, &definitions));
         }
-        let mut changes = OverlayChanges::new();
-        for id in edits.keys() {
-            let overlay = overlay_for(next.files.get(id), next.definitions.get(id));
-            if overlays.get(id) != overlay.as_ref() {
-                changes.insert(id.clone(), overlay);
+        let overlay = |(id, edit): (&ComponentId, &Edit)| {
+            let overlay = overlay_for(files.get(id), edit.after.as_ref());
+            (overlays.get(id) != overlay.as_ref()).then(|| (id.clone(), overlay))
+        };
+        edits.iter().filter_map(overlay).collect()
+    }
+
+    /// Makes `next`, edited, the present state. What is large is edited in place: copied only
+    /// while somebody else looks at it.
+    fn take_over(&self, next: Current, generation: u64, edits: &Edits, overlays: &OverlayChanges) {
+        drop((next.definitions, next.overlays));
+        let mut current = self.inner.current.lock();
+        current.generation = generation;
+        current.files = next.files;
+        current.agent = next.agent;
+        current.global_tags = next.global_tags;
+        redo(Arc::make_mut(&mut current.definitions), edits);
+        if !overlays.is_empty() {
+            let own = Arc::make_mut(&mut current.overlays);
+            for (id, overlay) in overlays {
+                match overlay {
+                    Some(overlay) => drop(own.insert(id.clone(), overlay.clone())),
+                    None => drop(own.remove(id)),
+                }
             }
         }
-        let own = Arc::make_mut(&mut next.overlays);
-        for (id, overlay) in &changes {
-            match overlay {
-                Some(overlay) => drop(own.insert(id.clone(), overlay.clone())),
-                None => drop(own.remove(id)),
-            }
-        }
-        changes
     }
 
     async fn prepare(&self, change: &Change) -> Result<Prepared, ChangeError> {
@@ -423,30 +428,30 @@ impl Controller {
             .map_err(ChangeError::Refused)
     }
 
-    /// Writes the change durably, then makes `next` the present state.
+    /// Writes the change durably, then makes `next`, edited, the present state.
     async fn persist(
         &self,
-        mut next: Current,
+        next: Current,
         edits: Edits,
         by: &str,
         message: String,
         overlays: OverlayChanges,
     ) -> Result<u64, ChangeError> {
-        next.generation += 1;
-        let generation = next.generation;
-        let at = Timestamp::now().nanos();
+        let generation = next.generation + 1;
         let record = Record {
             generation,
-            at,
+            at: Timestamp::now().nanos(),
             by: by.to_owned(),
             message,
             edits,
         };
-        self.with_store(move |store| Ok(store.write(&record, &overlays)?))
+        let (record, overlays) = self
+            .with_store(move |store| {
+                store.write(&record, &overlays)?;
+                Ok((record, overlays))
+            })
             .await?;
-        let mut current = self.inner.current.lock();
-        next.reload = current.reload.take();
-        *current = next;
+        self.take_over(next, generation, &record.edits, &overlays);
         Ok(generation)
     }
 
@@ -549,7 +554,7 @@ fn by_id(definitions: Vec<Definition>) -> Definitions {
 }
 
 /// Which overlays differ, with what they are now.
-fn overlay_changes(before: &Overlays, after: &Overlays) -> OverlayChanges {
+fn difference_of_overlays(before: &Overlays, after: &Overlays) -> OverlayChanges {
     let mut changes = OverlayChanges::new();
     for id in before.keys().filter(|id| !after.contains_key(*id)) {
         changes.insert(id.clone(), None);

@@ -212,7 +212,9 @@ fn the_api_refuses_what_it_must() {
             muster_testkit::request_unix(&agent.socket(), "POST", "/api/v1/changes", &[kind], body);
         assert_eq!(answer.unwrap().status, 400, "{body}");
     }
-    assert_eq!(agent.state("inputs", "a"), "running");
+    eventually("the input runs on", || {
+        (agent.state("inputs", "a") == "running").then_some(())
+    });
 }
 
 #[test]
