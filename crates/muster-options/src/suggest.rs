@@ -4,12 +4,17 @@
 /// of the letters wrong, case and `-`/`_` not counted.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = normalize(name);
-    let nearest = candidates
-        .into_iter()
-        .map(|candidate| (distance(&name, &normalize(candidate)), candidate))
-        .min_by_key(|(distance, _)| *distance)?;
-    let bound = (name.len().max(3)) / 3;
-    (nearest.0 <= bound).then_some(nearest.1)
+    let bound = name.len().max(3) / 3;
+    let distance = |candidate: &'a str| {
+        let other = normalize(candidate);
+        // No distance is less than the difference in length, which is quickly found.
+        let near = name.len().abs_diff(other.len()) <= bound;
+        let distance = near.then(|| distance(&name, &other))?;
+        (distance <= bound).then_some((distance, candidate))
+    };
+    let near = candidates.into_iter().filter_map(distance);
+    near.min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
 }
 
 fn normalize(name: &str) -> Vec<char> {
