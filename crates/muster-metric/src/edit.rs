@@ -138,10 +138,30 @@ impl<'a> MetricMut<'a> {
         let Ok(at) = self.tag_position(from) else {
             return false;
         };
-        let value = self.batch.tags[self.row().tags.range()][at].value;
-        let to = to.to_text(self.batch);
-        self.remove_tag(from);
-        self.set_tag(to, value);
+        let key = to.to_text(self.batch);
+        let place = self.tag_position(self.batch.resolve(key));
+        let range = self.row().tags.range();
+        let tags = &mut self.batch.tags[range];
+        let value = tags[at].value;
+        match place {
+            Ok(same) if same == at => {}
+            Ok(other) => {
+                tags[other].value = value;
+                tags.copy_within(at + 1.., at);
+                self.row_mut().tags.len -= 1;
+            }
+            // The tags between the old and the new place move up or down by one.
+            Err(place) => {
+                let place = if place > at {
+                    tags[at..place].rotate_left(1);
+                    place - 1
+                } else {
+                    tags[place..=at].rotate_right(1);
+                    place
+                };
+                tags[place] = Tag { key, value };
+            }
+        }
         true
     }
 
@@ -235,27 +255,28 @@ impl<'a> MetricMut<'a> {
         let Some(at) = self.field_position(key) else {
             return false;
         };
+        self.remove_field_at(at);
+        true
+    }
+
+    fn remove_field_at(&mut self, at: usize) {
         let range = self.row().fields.range();
         self.batch.fields[range].copy_within(at + 1.., at);
         self.row_mut().fields.len -= 1;
-        true
     }
 
     /// Gives a field another key in its place, removing a field that had that one. Returns
     /// whether the field was there.
     pub fn rename_field(&mut self, from: &str, to: impl ToText) -> bool {
-        if self.field_position(from).is_none() {
+        let Some(at) = self.field_position(from) else {
             return false;
-        }
-        let to = to.to_text(self.batch);
-        let target = self.batch.resolve(to).to_owned();
-        if target == from {
-            return true;
-        }
-        self.remove_field(&target);
-        if let Some(at) = self.field_position(from) {
-            let range = self.row().fields.range();
-            self.batch.fields[range][at].key = to;
+        };
+        let key = to.to_text(self.batch);
+        let other = self.field_position(self.batch.resolve(key));
+        let range = self.row().fields.range();
+        self.batch.fields[range][at].key = key;
+        if let Some(other) = other.filter(|other| *other != at) {
+            self.remove_field_at(other);
         }
         true
     }

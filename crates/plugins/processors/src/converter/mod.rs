@@ -124,12 +124,34 @@ struct Converter {
     fields: Vec<Rule>,
 }
 
-/// Text that is taken out of a metric while the metric is edited.
+/// What is taken out of a metric while the metric is edited, and what is known from the last one.
 #[derive(Default)]
 struct Scratch {
     key: String,
     value: String,
     failed: u64,
+    tags: LastRules,
+    fields: LastRules,
+}
+
+/// The key at each position and its rule, as they were in the last metric: the next one mostly has
+/// the same keys, and one comparison is less than trying every pattern.
+#[derive(Default)]
+struct LastRules(Vec<(String, Option<usize>)>);
+
+impl LastRules {
+    fn find<'r>(&mut self, at: usize, key: &str, rules: &'r [Rule]) -> Option<&'r Rule> {
+        if self.0.len() <= at {
+            // No key is found here before there was one: the empty key is compared to nothing.
+            self.0.resize_with(at + 1, || (String::new(), None));
+        }
+        let (last, rule) = &mut self.0[at];
+        if last.is_empty() || last != key {
+            key.clone_into(last);
+            *rule = rules.iter().position(|rule| rule.keys.matches(key));
+        }
+        rule.map(|rule| &rules[rule])
+    }
 }
 
 fn build(cx: &BuildContext) -> Built<Box<dyn Processor>> {
@@ -227,7 +249,7 @@ impl Converter {
         let mut at = 0;
         while at < metric.tag_count() {
             let (key, value) = metric.tag_at(at);
-            let Some(rule) = self.tags.iter().find(|rule| rule.keys.matches(key)) else {
+            let Some(rule) = scratch.tags.find(at, key, &self.tags) else {
                 at += 1;
                 continue;
             };
@@ -257,7 +279,7 @@ impl Converter {
         let mut at = 0;
         while at < metric.field_count() {
             let (key, value) = metric.field_at(at);
-            let Some(rule) = self.fields.iter().find(|rule| rule.keys.matches(key)) else {
+            let Some(rule) = scratch.fields.find(at, key, &self.fields) else {
                 at += 1;
                 continue;
             };
