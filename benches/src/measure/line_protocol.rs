@@ -17,6 +17,11 @@ pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
     for (name, text, judged) in [
         ("a host's metrics", workload::host_lines(LINES), true),
         (
+            "a service's requests",
+            workload::request_lines(LINES),
+            false,
+        ),
+        (
             "lines of one field",
             workload::one_field_lines(LINES),
             false,

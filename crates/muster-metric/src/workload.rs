@@ -24,6 +24,26 @@ pub fn host_lines(lines: usize) -> String {
     text
 }
 
+/// What a service says of its requests: three tags, three fields (two integers, a float), a
+/// timestamp. About 120 bytes a line.
+pub fn request_lines(lines: usize) -> String {
+    let mut text = String::with_capacity(lines * 128);
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for line in 0..lines {
+        let time = 1_700_000_000_000_000_000 + line as u64 * 1_000_000;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "http,dc=eu-west-1,host=web{:02},service=checkout count={}i,errors={}i,mean_ms={} {time}",
+            line % 40,
+            numbers.below(100_000),
+            numbers.below(20),
+            numbers.short(),
+        );
+    }
+    text
+}
+
 /// The shortest useful lines: one tag, one integer field, a timestamp. About 50 bytes a line.
 pub fn one_field_lines(lines: usize) -> String {
     let mut text = String::with_capacity(lines * 56);
