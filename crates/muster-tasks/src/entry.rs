@@ -1,7 +1,7 @@
 //! What the library knows of one task: one shared record, listed from spawn to end.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::group::{Group, GroupInner};
 use crate::list::List;
 use crate::signal::{ABORT, BLOCKING, CANCEL, ENDED, HAS_CTX, QUEUED, Signal, WAITERS};
 use crate::sync::Mutex;
-use crate::{Cause, Name};
+use crate::{Cause, Name, label};
 
 /// How a task ended, for the group's counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +59,16 @@ pub(crate) struct Extras {
     pub(crate) rare: Mutex<Rare>,
     /// Shielded sections that are being run.
     pub(crate) shields: AtomicU32,
+    /// Whether `Rare::awaiting` says something.
+    awaits: AtomicBool,
     ended: Notify,
 }
 
 #[derive(Default)]
 pub(crate) struct Rare {
     pub(crate) label: &'static str,
+    /// The label of the await that left the task pending.
+    awaiting: &'static str,
     /// Why this one task was cancelled (the group's cause counts otherwise).
     cause: Option<Cause>,
     waiters: Slab<Waiter>,
@@ -128,6 +132,7 @@ impl<S: ?Sized> Record<S> {
         self.polls.store(polls | 1, Ordering::Relaxed);
         self.own_waker
             .store(waker.data().cast_mut(), Ordering::Relaxed);
+        label::begin_poll();
         self.signal.bits()
     }
 
@@ -136,6 +141,7 @@ impl<S: ?Sized> Record<S> {
     pub(crate) fn end_poll(&self, waker: &Waker, bits: u16) {
         let polls = self.polls.load(Ordering::Relaxed) | 1;
         self.polls.store(polls + 1, Ordering::Relaxed);
+        self.note_await(label::noted());
         if polls == 1 {
             let now = self.list().leave_waker(self, waker);
             // A request that came before the waker was there has woken nobody.
@@ -143,6 +149,18 @@ impl<S: ?Sized> Record<S> {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// Keeps what the awaits of this poll said.
+    #[inline]
+    fn note_await(&self, label: &'static str) {
+        let said = self.extras.get();
+        if label.is_empty() && !said.is_some_and(|extras| extras.awaits.load(Ordering::Relaxed)) {
+            return;
+        }
+        let extras = self.extras();
+        extras.awaits.store(!label.is_empty(), Ordering::Relaxed);
+        extras.rare.lock().awaiting = label;
     }
 
     /// Whether a waker is the task's own, so that waking the task is enough.
@@ -275,6 +293,7 @@ impl<S: ?Sized> Record<S> {
             Box::new(Extras {
                 rare: Mutex::new(Rare::default()),
                 shields: AtomicU32::new(0),
+                awaits: AtomicBool::new(false),
                 ended: Notify::new(),
             })
         })
@@ -285,9 +304,14 @@ impl<S: ?Sized> Record<S> {
     }
 
     pub(crate) fn label(&self) -> &'static str {
-        self.extras
-            .get()
-            .map_or("", |extras| extras.rare.lock().label)
+        self.extras.get().map_or("", |extras| {
+            let rare = extras.rare.lock();
+            if rare.awaiting.is_empty() {
+                rare.label
+            } else {
+                rare.awaiting
+            }
+        })
     }
 
     /// The scope of the task, if one was made.

@@ -126,7 +126,7 @@ impl<T> Slot<T> {
         Self(Mutex::new(State::Open))
     }
 
-    fn poll(&self, waker: &Waker) -> Poll<Outcome<T>> {
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Outcome<T>> {
         let mut state = self.0.lock();
         match &mut *state {
             State::Awaited(waiting) if waiting.will_wake(waker) => Poll::Pending,
@@ -146,7 +146,7 @@ impl<T> Slot<T> {
     }
 
     /// Nobody will take the result.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         let old = std::mem::replace(&mut *self.0.lock(), State::Closed);
         if matches!(old, State::Ready(_)) {
             // As if it were dropped in the task: its panic is not the handle's holder's.

@@ -94,6 +94,7 @@
 //! `#[muster_tasks::test]` runs an async test in a runtime of its own, hands it a root group, and
 //! fails it when a task is left, with the line that spawned it. See also [`LeakCheck`].
 
+mod adopt;
 mod blocking;
 mod cause;
 mod clock;
@@ -103,6 +104,7 @@ mod error;
 mod group;
 mod handle;
 mod keyed;
+mod label;
 mod leak;
 mod list;
 #[cfg(all(test, loom))]
@@ -122,6 +124,8 @@ mod task;
 #[doc(hidden)]
 pub mod testing;
 mod timeout;
+#[cfg(feature = "tokio-util")]
+mod token;
 
 pub use blocking::{BlockingCtx, BlockingOptions};
 pub use cause::{Cancelled, Cause};
@@ -130,6 +134,7 @@ pub use error::{Closed, FailureKind, GroupError, Refusal, Summary, TaskFailure};
 pub use group::{Group, GroupBuilder, Policy, StopOptions, StopOrder, StopReport};
 pub use handle::{NotDone, Outcome, TaskHandle};
 pub use keyed::{Diff, Ensured, Exists, KeyInfo, Keyed, ReplaceError, StartError, Stopped};
+pub use label::{AwaitLabel, Labelled};
 pub use leak::{LeakCheck, LeakReport};
 #[cfg(feature = "test")]
 pub use muster_tasks_macros::test;

@@ -65,6 +65,18 @@ pub struct PanicData {
     pub location: Option<CodeLocation>,
 }
 
+impl PanicInfo {
+    /// A panic that somebody else has caught; its place is not known.
+    pub(crate) fn from_payload(payload: Box<dyn std::any::Any + Send>) -> Self {
+        let message = text_of(&*payload).to_owned();
+        drop_payload(payload);
+        Self(Arc::new(PanicData {
+            message,
+            location: None,
+        }))
+    }
+}
+
 impl Deref for PanicInfo {
     type Target = PanicData;
 
@@ -171,9 +183,13 @@ fn describe(payload: Box<dyn std::any::Any + Send>) -> PanicInfo {
         // Another hook is in ours' place, or the panic was resumed: the payload is what is left.
         None => (text_of(&*payload).to_owned(), None),
     };
+    drop_payload(payload);
+    PanicInfo(Arc::new(PanicData { message, location }))
+}
+
+fn drop_payload(payload: Box<dyn std::any::Any + Send>) {
     // The payload's own destructor may panic; it must not take the catcher down.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-    PanicInfo(Arc::new(PanicData { message, location }))
 }
 
 fn text_of(payload: &(dyn std::any::Any + Send)) -> &str {

@@ -49,7 +49,7 @@ pub(crate) struct GroupInner {
     pub(crate) settings: Settings,
     pub(crate) bound: Arc<Bound>,
     lists: Box<[List]>,
-    control: Mutex<Control>,
+    pub(crate) control: Mutex<Control>,
     state: AtomicU8,
     over_budget: AtomicBool,
     /// Number of [`Group`] handles, and of child groups that hold this one.
@@ -63,7 +63,7 @@ pub(crate) struct GroupInner {
 }
 
 #[derive(Default)]
-struct Control {
+pub(crate) struct Control {
     children: Slab<Arc<GroupInner>>,
     /// Where the parent keeps this group.
     place: Option<usize>,
@@ -73,6 +73,8 @@ struct Control {
     /// Counts of child groups that are gone.
     gone: Summary,
     watch: Option<AbortHandle>,
+    #[cfg(feature = "tokio-util")]
+    pub(crate) tokens: crate::token::Tokens,
 }
 
 impl GroupInner {
@@ -341,6 +343,8 @@ impl GroupInner {
             }
             control.cause = Some(cause.clone());
         }
+        #[cfg(feature = "tokio-util")]
+        self.cancel_token();
         // From here on nothing is added to the lists, so one pass sees every task.
         self.lists.iter().for_each(List::close);
         self.request_all(CANCEL);
@@ -545,6 +549,8 @@ impl GroupInner {
             if let Some(watch) = watch {
                 watch.abort();
             }
+            #[cfg(feature = "tokio-util")]
+            group.unfollow();
             let (Some(parent), Some(place)) = (group.parent.as_deref(), place) else {
                 return;
             };

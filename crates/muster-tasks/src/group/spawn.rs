@@ -300,8 +300,9 @@ impl Group {
         Ok(TaskHandle::new(entry))
     }
 
+    /// Lists a task that [`launch`](Self::launch) starts.
     #[inline]
-    fn enter<S: Send + Sync + 'static>(
+    pub(crate) fn enter<S: Send + Sync + 'static>(
         &self,
         name: Name,
         location: &'static Location<'static>,
@@ -329,8 +330,9 @@ impl Group {
         TaskHandle::new(entry)
     }
 
+    /// Starts a listed task, under the group's limit.
     #[inline]
-    fn start<F, S>(&self, entry: Arc<Record<S>>, fut: F)
+    pub(crate) fn start<F, S>(&self, entry: Arc<Record<S>>, fut: F)
     where
         F: Future + Send + 'static,
         S: Sink<F::Output> + Send + Sync + 'static,
@@ -353,7 +355,7 @@ impl Group {
         clippy::disallowed_methods,
         reason = "the one place where group tasks are spawned"
     )]
-    fn launch<W, S>(&self, task: Task<W, S>)
+    pub(crate) fn launch<W, S>(&self, task: Task<W, S>)
     where
         W: Work + Send + 'static,
         S: Sink<W::Value> + Send + Sync + 'static,
