@@ -5,6 +5,7 @@ mod changes;
 mod components;
 mod debug;
 mod error;
+mod tasks;
 mod views;
 
 use std::path::PathBuf;
@@ -124,8 +125,13 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(debug::metrics))
         .routes(routes!(debug::healthz))
         .routes(routes!(debug::readyz))
-        .routes(routes!(debug::tasks))
-        .routes(routes!(debug::task_count))
+        .routes(routes!(tasks::tasks))
+        .routes(routes!(tasks::count))
+        .routes(routes!(tasks::groups))
+        .routes(routes!(tasks::index))
+        .routes(routes!(tasks::goroutine))
+        .routes(routes!(tasks::profile))
+        .routes(routes!(tasks::heap))
         .routes(routes!(components::list, components::add))
         .routes(routes!(
             components::show,
@@ -162,7 +168,7 @@ async fn check_access(
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    if request.uri().path() == "/api/v1/tail" {
+    if ["/api/v1/tail", tasks::SLOW_PAGE].contains(&request.uri().path()) {
         return next.run(request).await;
     }
     match muster_tasks::timeout(REQUEST_TIMEOUT, next.run(request)).await {

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 
 use crate::change::{Applied, ChangeError, Request, edits};
 use crate::desired::{
-    Definitions, Edit, Edits, Overlay, Overlays, difference, effective, overlay_for, overlays_for, redo,
-    undo,
+    Definitions, Edit, Edits, Overlay, Overlays, difference, effective, overlay_for, overlays_for,
+    redo, undo,
 };
 use crate::store::{KEPT_CHANGES, Record, Store, Stored};
 

@@ -86,6 +86,8 @@
 //! # Features
 //!
 //! - `test`: `#[muster_tasks::test]`; for dev-dependencies only (it turns on tokio's `test-util`).
+//! - `debug`: [`debug::handle`], which answers `/debug/tasks` and `/debug/pprof` requests.
+//! - `profiling`: with it, the profiles of processor time and memory (needs jemalloc).
 //! - `serde`: `Serialize` for snapshots and reports.
 //! - `tokio-util`: `Ctx::token`, a cancellation token for code that wants one.
 //!
@@ -99,6 +101,8 @@ mod blocking;
 mod cause;
 mod clock;
 mod ctx;
+#[cfg(feature = "debug")]
+pub mod debug;
 mod entry;
 mod error;
 mod group;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,16 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All states.
+    pub const ALL: [Self; 6] = [
+        Self::Spawned,
+        Self::Waiting,
+        Self::Polling,
+        Self::Blocking,
+        Self::Cancelled,
+        Self::Aborting,
+    ];
+
     /// The state in one lower-case word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -73,10 +84,25 @@ pub struct TaskInfo {
     /// Why it was cancelled, if it was.
     pub cause: Option<Cause>,
     /// Time since it was spawned.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "age_seconds", serialize_with = "as_seconds::duration")
+    )]
     pub age: Duration,
     /// Time since its last poll began; `None` before the first.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            rename = "last_poll_age_seconds",
+            serialize_with = "as_seconds::option"
+        )
+    )]
     pub last_poll_age: Option<Duration>,
     /// For how long it has been inside one poll, if it is.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "polling_for_seconds", serialize_with = "as_seconds::option")
+    )]
     pub polling_for: Option<Duration>,
     /// Number of polls.
     pub polls: u64,
@@ -142,6 +168,9 @@ pub struct SnapshotOptions {
     pub min_age: Duration,
     /// Only tasks in this state.
     pub state: Option<TaskState>,
+    /// Only tasks of the group with this path, or of one below it; of the other groups only those
+    /// above it are shown.
+    pub group: Option<String>,
 }
 
 impl Default for SnapshotOptions {
@@ -150,8 +179,35 @@ impl Default for SnapshotOptions {
             max_tasks: 10_000,
             min_age: Duration::ZERO,
             state: None,
+            group: None,
         }
     }
+}
+
+impl SnapshotOptions {
+    fn takes(&self, task: &TaskInfo) -> bool {
+        task.age >= self.min_age && self.state.is_none_or(|state| state == task.state)
+    }
+
+    fn takes_group(&self, path: &str) -> bool {
+        self.group
+            .as_deref()
+            .is_none_or(|group| is_at_or_below(path, group))
+    }
+
+    /// Whether the group, or one below it, is taken.
+    fn leads_to_group(&self, path: &str) -> bool {
+        self.takes_group(path)
+            || self
+                .group
+                .as_deref()
+                .is_some_and(|group| is_at_or_below(group, path))
+    }
+}
+
+fn is_at_or_below(path: &str, top: &str) -> bool {
+    path.strip_prefix(top)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A group and everything below it at about one moment.
@@ -161,7 +217,7 @@ impl Default for SnapshotOptions {
 pub struct Snapshot {
     /// The group that the snapshot was taken of.
     pub root: GroupSnapshot,
-    /// Live tasks in all, those left out included.
+    /// Live tasks in the groups that are shown, those left out included.
     pub live: usize,
     /// Tasks that matched the options but were left out because of `max_tasks`.
     pub left_out: usize,
@@ -225,12 +281,14 @@ impl Taking<'_> {
     // Recursion is as deep as the tree of groups, which code nests by hand.
     fn group(&mut self, group: &Arc<GroupInner>, path: Arc<str>) -> GroupSnapshot {
         let (mut live, mut tasks) = (0, Vec::new());
+        let takes_group = self.options.takes_group(&path);
         group.each_entry(|entry| {
             live += 1;
+            if !takes_group {
+                return;
+            }
             let info = TaskInfo::within(&**entry, Arc::clone(&path));
-            let wanted = info.age >= self.options.min_age
-                && self.options.state.is_none_or(|state| state == info.state);
-            if !wanted {
+            if !self.options.takes(&info) {
             } else if self.room == 0 {
                 self.left_out += 1;
             } else {
@@ -240,9 +298,11 @@ impl Taking<'_> {
         });
         self.live += live;
         let below = group.children();
-        let groups = below.iter().map(|child| {
-            let path = format!("{path}/{}", child.name).into();
-            self.group(child, path)
+        let groups = below.iter().filter_map(|child| {
+            let path: Arc<str> = format!("{path}/{}", child.name).into();
+            self.options
+                .leads_to_group(&path)
+                .then(|| self.group(child, path))
         });
         let groups = groups.collect();
         GroupSnapshot {
@@ -258,7 +318,7 @@ impl Taking<'_> {
     }
 }
 
-/// Number of live tasks of one name and spawn location in one group.
+/// Number of live tasks of one name, spawn location and label in one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -269,18 +329,24 @@ pub struct GroupCount {
     pub name: Name,
     /// Where they were spawned.
     pub location: CodeLocation,
+    /// What they wait for, in their own words: see [`TaskInfo::label`].
+    pub label: &'static str,
     /// How many live.
     pub live: usize,
     /// The age of the oldest.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "oldest_seconds", serialize_with = "as_seconds::duration")
+    )]
     pub oldest: Duration,
 }
 
 pub(crate) fn count_by_place(top: &Arc<GroupInner>) -> Vec<GroupCount> {
     let mut counts = Vec::new();
     top.walk(|group| {
-        let mut own: HashMap<(Name, CodeLocationKey), (usize, u64)> = HashMap::new();
+        let mut own: HashMap<CountKey, (usize, u64)> = HashMap::new();
         group.each_entry(|entry| {
-            let key = (entry.name.clone(), entry.location as CodeLocationKey);
+            let key = (entry.name.clone(), entry.location, entry.label());
             let count = own.entry(key).or_insert((0, entry.started));
             count.0 += 1;
             count.1 = count.1.min(entry.started);
@@ -291,10 +357,11 @@ pub(crate) fn count_by_place(top: &Arc<GroupInner>) -> Vec<GroupCount> {
         let path = group.path();
         counts.extend(
             own.into_iter()
-                .map(|((name, location), (live, since))| GroupCount {
+                .map(|((name, location, label), (live, since))| GroupCount {
                     group: Arc::clone(&path),
                     name,
                     location: location.into(),
+                    label,
                     live,
                     oldest: clock::since_ms(since),
                 }),
@@ -308,7 +375,7 @@ pub(crate) fn count_by_place(top: &Arc<GroupInner>) -> Vec<GroupCount> {
     counts
 }
 
-type CodeLocationKey = &'static std::panic::Location<'static>;
+type CountKey = (Name, &'static Location<'static>, &'static str);
 
 pub(crate) fn stuck(top: &Arc<GroupInner>, longer_than: Duration) -> Vec<TaskInfo> {
     let mut stuck = Vec::new();
@@ -341,5 +408,21 @@ impl fmt::Display for Age {
             7200..172_800 => write!(f, "{}h{:02}m", seconds / 3600, seconds / 60 % 60),
             _ => write!(f, "{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
         }
+    }
+}
+
+/// Times in JSON: seconds as a number.
+#[cfg(feature = "serde")]
+mod as_seconds {
+    use std::time::Duration;
+
+    use serde::{Serialize, Serializer};
+
+    pub(super) fn duration<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(time.as_secs_f64())
+    }
+
+    pub(super) fn option<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_secs_f64()).serialize(to)
     }
 }

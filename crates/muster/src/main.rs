@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use muster_plugin::Registry;
 
+#[cfg(feature = "profiling")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[cfg(not(feature = "profiling"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,41 +1,11 @@
-//! What the agent tells on itself: tasks, health, metrics.
+//! What the agent tells on itself: health and metrics.
 
-use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use muster_formats::PrometheusText;
-use muster_tasks::SnapshotOptions;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::Api;
-
-/// How to show tasks.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-pub(super) struct TasksQuery {
-    /// `text` (default) or `json`.
-    #[serde(default)]
-    pub format: Option<String>,
-}
-
-/// The tree of tasks: name, the line that spawned it, state, age.
-#[utoipa::path(get, path = "/debug/tasks", tag = "debug", params(TasksQuery),
-    responses((status = 200, body = String)))]
-pub(super) async fn tasks(State(api): State<Api>, Query(query): Query<TasksQuery>) -> Response {
-    if query.format.as_deref() == Some("json") {
-        Json(api.root.snapshot(SnapshotOptions::default())).into_response()
-    } else {
-        api.root.render_tree().into_response()
-    }
-}
-
-/// The number of tasks.
-#[utoipa::path(get, path = "/debug/tasks/count", tag = "debug",
-    responses((status = 200, body = String)))]
-pub(super) async fn task_count(State(api): State<Api>) -> String {
-    format!("{}\n", api.root.count())
-}
 
 /// Whether the agent lives at all.
 #[utoipa::path(get, path = "/healthz", tag = "debug", responses((status = 200, body = String)))]

@@ -1,0 +1,123 @@
+//! Tasks as Go's goroutine profiles have goroutines, so that Go's tools and leak hunters read them.
+//!
+//! A task becomes a goroutine whose innermost frame is the task, in the file and line that spawned
+//! it, and whose callers are its groups up to the root. What it waits for (its label) is the state
+//! of the goroutine in the long form and a label of the sample in the others.
+
+use std::fmt::{self, Write};
+use std::time::SystemTime;
+
+use super::pprof::{Frame, ProfileWriter};
+use crate::{GroupCount, GroupSnapshot, Snapshot, TaskInfo, TaskState};
+
+/// The binary form: one sample for each group, name, spawn line and label.
+pub(super) fn profile(counts: &[GroupCount]) -> Vec<u8> {
+    let mut writer = ProfileWriter::new(&[("goroutine", "count")]);
+    for count in counts {
+        let labels = [("await", count.label)];
+        let labels = if count.label.is_empty() {
+            &[][..]
+        } else {
+            &labels
+        };
+        writer.sample(stack(count), &[count.live as u64], labels);
+    }
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let now = u64::try_from(now.as_nanos()).unwrap_or_default();
+    writer.finish(now, 0, Some((1, "count")))
+}
+
+fn stack(count: &GroupCount) -> impl Iterator<Item = Frame> {
+    let task = Frame {
+        function: format!("{}.{}", count.group, count.name),
+        file: count.location.file.to_string(),
+        line: count.location.line,
+    };
+    let groups = count.group.rmatch_indices('/').map(|(end, _)| end);
+    let groups = std::iter::once(count.group.len()).chain(groups);
+    let groups = groups.map(|end| Frame {
+        function: count.group[..end].to_owned(),
+        file: String::new(),
+        line: 0,
+    });
+    std::iter::once(task).chain(groups)
+}
+
+/// The form `debug=1`: counts as text.
+pub(super) fn counts(counts: &[GroupCount]) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = write_all_counts(&mut out, counts);
+    out
+}
+
+fn write_all_counts(out: &mut String, counts: &[GroupCount]) -> fmt::Result {
+    let total: usize = counts.iter().map(|count| count.live).sum();
+    writeln!(out, "goroutine profile: total {total}")?;
+    for (at, count) in counts.iter().enumerate() {
+        // Tasks have no address: the number of the line stands for it.
+        writeln!(out, "{} @ {:#x}", count.live, at + 1)?;
+        if !count.label.is_empty() {
+            writeln!(out, "# labels: {{\"await\":{:?}}}", count.label)?;
+        }
+        let GroupCount { group, name, .. } = count;
+        let name = function(group, name);
+        writeln!(out, "#\t{:#x}\t{name}+0x0\t{}\n", at + 1, count.location)?;
+    }
+    Ok(())
+}
+
+/// The form `debug=2`: each task as text.
+pub(super) fn stacks(snapshot: &Snapshot) -> String {
+    let mut out = String::new();
+    let _ = write_group(&mut out, &snapshot.root);
+    out
+}
+
+fn write_group(out: &mut String, group: &GroupSnapshot) -> fmt::Result {
+    for task in &group.tasks {
+        write_task(out, task)?;
+    }
+    group
+        .groups
+        .iter()
+        .try_for_each(|below| write_group(out, below))
+}
+
+fn write_task(out: &mut String, task: &TaskInfo) -> fmt::Result {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    write!(out, "goroutine {} [{}", task.id, word(task))?;
+    let waited = task.last_poll_age.unwrap_or(task.age).as_secs() / 60;
+    if waited > 0 && task.polling_for.is_none() {
+        write!(out, ", {waited} minutes")?;
+    }
+    let TaskInfo {
+        group,
+        name,
+        location,
+        ..
+    } = task;
+    writeln!(out, "]:\n{}()", function(group, name))?;
+    writeln!(out, "\t{location} +0x0")?;
+    writeln!(out, "created by {}", function(group, "spawn"))?;
+    writeln!(out, "\t{location} +0x0")
+}
+
+/// The state in a word that readers of Go's dumps know, or the task's own label.
+fn word(task: &TaskInfo) -> String {
+    match task.state {
+        TaskState::Polling => "running".to_owned(),
+        TaskState::Spawned => "runnable".to_owned(),
+        TaskState::Blocking => "syscall".to_owned(),
+        _ if task.label.is_empty() => "waiting".to_owned(),
+        // What ends or divides the state in a dump must not stand in a label.
+        _ => task.label.replace(['[', ']', ',', '\n', '\r'], " "),
+    }
+}
+
+/// A name as a function: without what ends a function's name in a dump.
+fn function(group: &str, name: &str) -> String {
+    format!("{group}.{name}").replace(['(', ')', '\n', '\r', '\t'], "_")
+}
