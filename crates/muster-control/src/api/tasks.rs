@@ -1,9 +1,9 @@
 //! The agent's tasks and profiles: the pages of [`muster_tasks::debug`].
 
 use axum::body::Body;
-use axum::extract::{OriginalUri, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::header;
+use http::{Uri, header};
 use muster_tasks::debug;
 use utoipa::IntoParams;
 
@@ -61,35 +61,35 @@ struct ProfileQuery {
 /// The tree of tasks: name, the line that spawned it, state, age.
 #[utoipa::path(get, path = "/debug/tasks", tag = "debug", params(TasksQuery),
     responses((status = 200, body = String)))]
-pub(super) async fn tasks(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn tasks(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
 /// The number of tasks.
 #[utoipa::path(get, path = "/debug/tasks/count", tag = "debug",
     responses((status = 200, body = String)))]
-pub(super) async fn count(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn count(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
 /// How many tasks live of each group, name, spawn line and label.
 #[utoipa::path(get, path = "/debug/tasks/groups", tag = "debug", params(GroupsQuery),
     responses((status = 200, body = String)))]
-pub(super) async fn groups(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn groups(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
 /// What profiles there are.
 #[utoipa::path(get, path = "/debug/pprof/", tag = "debug",
     responses((status = 200, body = String, content_type = "text/html")))]
-pub(super) async fn index(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn index(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
 /// The tasks as Go's goroutine profile, for `go tool pprof` and leak hunters.
 #[utoipa::path(get, path = "/debug/pprof/goroutine", tag = "debug", params(GoroutineQuery),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
-pub(super) async fn goroutine(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn goroutine(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn goroutine(api: State<Api>, uri: OriginalUri) -> Response {
 #[utoipa::path(get, path = "/debug/pprof/profile", tag = "debug", params(ProfileQuery),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 501, description = "The agent is built without the feature `profiling`.")))]
-pub(super) async fn profile(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn profile(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
@@ -105,11 +105,11 @@ pub(super) async fn profile(api: State<Api>, uri: OriginalUri) -> Response {
 #[utoipa::path(get, path = "/debug/pprof/heap", tag = "debug",
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 501, description = "The agent is built without the feature `profiling`.")))]
-pub(super) async fn heap(api: State<Api>, uri: OriginalUri) -> Response {
+pub(super) async fn heap(api: State<Api>, uri: Uri) -> Response {
     page(api, uri).await
 }
 
-async fn page(State(api): State<Api>, OriginalUri(uri): OriginalUri) -> Response {
+async fn page(State(api): State<Api>, uri: Uri) -> Response {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let answer = debug::handle(&api.root, target).await;
     let mut response = Response::builder()
