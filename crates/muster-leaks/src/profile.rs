@@ -19,7 +19,9 @@
 //! would be left; without addresses and arguments; with the type arguments of generic functions
 //! written `[...]`; names unescaped (`%2e` is a dot).
 
+pub(crate) mod classify;
 mod group;
+pub(crate) mod names;
 mod stack;
 #[cfg(test)]
 mod tests;

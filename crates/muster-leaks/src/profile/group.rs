@@ -13,7 +13,7 @@ pub const MAX_OBJECTS: usize = 8;
 /// Goroutines with the same stack, wait reason, creator, labels and leak mark.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// How many; never 0, except in a delta profile's groups that shrank.
+    /// How many; at least 1.
     pub count: u64,
     /// Where they are, leaf first.
     pub stack: Stack,
@@ -31,7 +31,7 @@ pub struct Group {
     pub leaked: bool,
     /// How long they wait.
     pub minutes: Minutes,
-    /// The lowest of their IDs.
+    /// A sample of their IDs.
     pub ids: Ids,
     /// The objects that they probably wait on.
     pub objects: Objects,
@@ -56,10 +56,21 @@ impl Group {
 
     /// Whether these are the goroutines that took this profile: every profile shows one.
     pub fn takes_profile(&self) -> bool {
-        self.stack
-            .iter()
-            .take(6)
-            .any(|frame| frame.function.starts_with("runtime/pprof."))
+        self.stack.iter().take(6).any(|frame| {
+            let function = frame.function.strip_prefix("runtime/pprof.");
+            function.is_some_and(|name| name.starts_with("write") || name == "(*Profile).WriteTo")
+        })
+    }
+
+    /// Adds up with a group that differs only in what single goroutines show.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.minutes.absorb(other.minutes);
+        self.ids.absorb(&other.ids);
+        for (word, count) in &other.objects.counts {
+            self.objects.add(*word, *count);
+        }
+        self.objects.others += other.objects.others;
     }
 
     /// The value of a label, if it is there and a text.
@@ -110,46 +121,75 @@ pub struct Minutes {
 }
 
 impl Minutes {
-    /// Takes in what one goroutine shows.
-    pub(crate) fn add(&mut self, minutes: u64) {
-        self.youngest = match self.shown {
-            0 => minutes,
-            _ => self.youngest.min(minutes),
+    /// What one goroutine shows.
+    pub(crate) fn one(minutes: u64) -> Self {
+        Self {
+            shown: 1,
+            oldest: minutes,
+            youngest: minutes,
+        }
+    }
+
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.youngest = match (self.shown, other.shown) {
+            (0, _) => other.youngest,
+            (_, 0) => self.youngest,
+            _ => self.youngest.min(other.youngest),
         };
-        self.oldest = self.oldest.max(minutes);
-        self.shown += 1;
+        self.oldest = self.oldest.max(other.oldest);
+        self.shown += other.shown;
     }
 }
 
-/// The lowest [`MAX_IDS`] goroutine IDs of a group, ascending. Dumps only.
+/// A sample of the goroutine IDs of a group: those [`MAX_IDS`] whose hash is lowest. Dumps only.
 ///
-/// IDs only grow and are never given twice. So of the IDs kept here, those that still live in the
-/// same group are also among the lowest of a later dump: comparing the two says how many survived.
+/// IDs are never given twice. The hash chooses without regard to age, and the same IDs each time:
+/// comparing the samples of two dumps says how many of the goroutines survived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ids(Vec<u64>);
+pub struct Ids {
+    ids: Vec<u64>,
+    /// IDs with a higher hash were left out; `None` if none was.
+    limit: Option<u64>,
+}
 
 impl Ids {
     /// The IDs, ascending.
     pub fn as_slice(&self) -> &[u64] {
-        &self.0
+        &self.ids
     }
 
-    /// How many of these are also in `later`, the same group of a later dump.
-    pub fn survivors(&self, later: &Self) -> usize {
-        self.0
-            .iter()
-            .filter(|id| later.0.binary_search(id).is_ok())
-            .count()
+    /// How many of these are also in `later`, the same group of a later dump, and of how many that
+    /// would be known.
+    pub fn survivors(&self, later: &Self) -> (usize, usize) {
+        let known = |id: &&u64| later.limit.is_none_or(|limit| hash(**id) <= limit);
+        let comparable = self.ids.iter().filter(known);
+        let alive = |id: &&u64| later.ids.binary_search(id).is_ok();
+        (comparable.clone().filter(alive).count(), comparable.count())
+    }
+
+    /// Takes in the sample of another group: the result is the sample of both.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        other.ids.iter().for_each(|id| self.add(*id));
+        let limit = self.limit.into_iter().chain(other.limit).min();
+        self.limit = limit;
+        self.ids
+            .retain(|id| limit.is_none_or(|limit| hash(*id) <= limit));
     }
 
     /// Takes in an ID.
     pub(crate) fn add(&mut self, id: u64) {
-        if self.0.len() == MAX_IDS && self.0.last().is_some_and(|last| id >= *last) {
+        if self.limit.is_some_and(|limit| hash(id) > limit) {
             return;
         }
-        if let Err(at) = self.0.binary_search(&id) {
-            self.0.insert(at, id);
-            self.0.truncate(MAX_IDS);
+        let Err(at) = self.ids.binary_search(&id) else {
+            return;
+        };
+        self.ids.insert(at, id);
+        if self.ids.len() > MAX_IDS {
+            let out = (0..self.ids.len()).max_by_key(|at| hash(self.ids[*at]));
+            self.ids.remove(out.unwrap_or(0));
+            let highest = self.ids.iter().map(|id| hash(*id)).max();
+            self.limit = highest;
         }
     }
 }
@@ -160,6 +200,12 @@ impl FromIterator<u64> for Ids {
         ids.into_iter().for_each(|id| all.add(id));
         all
     }
+}
+
+/// Spreads neighbouring IDs over all values; no two have the same hash.
+fn hash(id: u64) -> u64 {
+    let mixed = (id ^ (id >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
 /// The first argument word of the innermost frame that shows one, and how many goroutines have it.
@@ -174,14 +220,14 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Takes in the word of one goroutine.
-    pub(crate) fn add(&mut self, word: u64) {
+    /// Takes in the word of so many goroutines.
+    pub(crate) fn add(&mut self, word: u64, goroutines: u64) {
         if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| *known == word) {
-            *count += 1;
+            *count += goroutines;
         } else if self.counts.len() < MAX_OBJECTS {
-            self.counts.push((word, 1));
+            self.counts.push((word, goroutines));
         } else {
-            self.others += 1;
+            self.others += goroutines;
         }
     }
 }

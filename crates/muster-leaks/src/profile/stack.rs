@@ -36,9 +36,11 @@ impl Frame {
         let tail = plain.rfind('/').map_or(0, |at| at + 1);
         // The path's last element may hold dots itself (`gopkg.in/yaml.v3.Unmarshal`).
         let last = &plain[tail..];
+        // No function is named `go`.
         let version = last
             .find(".v")
-            .filter(|at| last[at + 2..].starts_with(|c: char| c.is_ascii_digit()));
+            .filter(|at| last[at + 2..].starts_with(|c: char| c.is_ascii_digit()))
+            .or_else(|| last.find(".go."));
         let from = version.map_or(tail, |at| tail + at + 1);
         plain[from..]
             .find('.')
