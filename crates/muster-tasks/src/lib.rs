@@ -107,6 +107,7 @@ mod entry;
 mod error;
 mod group;
 mod handle;
+mod histogram;
 mod keyed;
 mod label;
 mod leak;
@@ -116,14 +117,17 @@ mod loom_tests;
 mod name;
 mod panic;
 mod places;
+mod pool;
 mod pulse;
 mod render;
 mod resident;
 mod scope;
 mod signal;
 mod snapshot;
+mod supervisor;
 mod sync;
 mod task;
+mod task_set;
 #[cfg(feature = "test")]
 #[doc(hidden)]
 pub mod testing;
@@ -137,6 +141,7 @@ pub use ctx::{AfterCancel, CancelledFuture, Ctx};
 pub use error::{Closed, FailureKind, GroupError, Refusal, Summary, TaskFailure};
 pub use group::{Group, GroupBuilder, Policy, StopOptions, StopOrder, StopReport};
 pub use handle::{NotDone, Outcome, TaskHandle};
+pub use histogram::Histogram;
 pub use keyed::{Diff, Ensured, Exists, KeyInfo, Keyed, ReplaceError, StartError, Stopped};
 pub use label::{AwaitLabel, Labelled};
 pub use leak::{LeakCheck, LeakReport};
@@ -144,6 +149,16 @@ pub use leak::{LeakCheck, LeakReport};
 pub use muster_tasks_macros::test;
 pub use name::Name;
 pub use panic::{CodeLocation, PanicData, PanicInfo, catch_panic, catch_panic_sync};
+pub use pool::{
+    JobHandle, OnStop, Pool, PoolBuilder, PoolCounts, PoolReport, PoolStats, Resized, ShrinkMode,
+    SubmitError,
+};
 pub use resident::{Overlap, ResidentHandle, ResidentOptions, ResidentStats};
 pub use snapshot::{GroupCount, GroupSnapshot, Snapshot, SnapshotOptions, TaskInfo, TaskState};
+pub use supervisor::{
+    AutoShutdown, Backoff, ChildEvent, ChildEvents, ChildId, ChildInfo, ChildResult, ChildSpec,
+    ChildState, Exit, Intensity, Restart, Shutdown, Strategy, Supervisor, SupervisorBuilder,
+    SupervisorError,
+};
+pub use task_set::{AllOkError, Collected, Fault, FirstOkError, TaskSet};
 pub use timeout::{TimedOut, timeout};

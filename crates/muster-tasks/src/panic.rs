@@ -143,9 +143,10 @@ fn log<T>(result: &Result<T, PanicInfo>) {
 }
 
 pin_project! {
-    struct CatchPanic<F> {
+    /// A future whose panic is a value.
+    pub(crate) struct CatchPanic<F> {
         #[pin]
-        fut: F,
+        pub(crate) fut: F,
     }
 }
 
