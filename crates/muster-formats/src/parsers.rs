@@ -1,6 +1,7 @@
 //! The parsers: one file and one row each.
 
 mod csv;
+mod gctrace;
 mod influx;
 mod json;
 mod prometheus;
@@ -15,6 +16,7 @@ pub use prometheus::{MAX_LABELS, MAX_LINE_BYTES};
 /// All parsers, by the name in `data_format`.
 pub const PARSERS: &[ParserRow] = &[
     csv::ROW,
+    gctrace::ROW,
     influx::ROW,
     json::ROW,
     prometheus::OPENMETRICS,
