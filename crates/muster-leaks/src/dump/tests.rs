@@ -1,7 +1,8 @@
 //! Tests of reading dumps.
 
 use super::*;
-use crate::profile::{Group, WaitClass};
+use crate::profile::{Frame, Group, WaitClass};
+use proptest::prelude::*;
 
 pub(crate) fn read(text: &[u8]) -> Profile {
     let mut reader = DumpReader::new();
@@ -283,4 +284,81 @@ fn too_many_groups_are_only_counted() {
     assert_eq!(profile.groups.len(), MAX_GROUPS);
     assert_eq!(profile.ungrouped, 10);
     assert_eq!(profile.groups[0].class, WaitClass::Send);
+}
+
+/// A goroutine of a dump, small enough that many are alike.
+fn any_goroutine() -> impl Strategy<Value = (usize, Option<u64>, Vec<(usize, u32)>, bool)> {
+    let frames = prop::collection::vec((0..FUNCTIONS.len(), 1..3_u32), 1..4);
+    (
+        0..REASONS.len(),
+        prop::option::of(1..9_u64),
+        frames,
+        any::<bool>(),
+    )
+}
+
+const REASONS: [&str; 4] = [
+    "chan send",
+    "select (no cases)",
+    "IO wait",
+    "sync.Mutex.Lock",
+];
+const FUNCTIONS: [&str; 4] = [
+    "main.(*T[...]).f",
+    "a.io/b.g.func1",
+    "sync.(*Mutex).Lock",
+    "main.h",
+];
+
+proptest! {
+    /// What a model prints as a dump is read as that model, in pieces of any size, in a log or not.
+    #[test]
+    fn a_dump_comes_back(
+        goroutines in prop::collection::vec(any_goroutine(), 1..20),
+        size in 1..200_usize,
+        prefix in prop::sample::select(vec!["", "2024-01-02T03:04:05Z stderr F ", "app: "]),
+    ) {
+        let mut text = "some log\n".to_owned();
+        let mut want = std::collections::BTreeMap::<_, u64>::new();
+        for (id, (reason, minutes, frames, old)) in goroutines.iter().enumerate() {
+            let minutes = minutes.map_or_else(String::new, |m| format!(", {m} minutes"));
+            text.push_str(&format!("\n{prefix}goroutine {id} [{}{minutes}]:\n", REASONS[*reason]));
+            for (function, line) in frames {
+                text.push_str(&format!("{prefix}{}(0x{id:x}, {{0x1, 0x2}})\n", FUNCTIONS[*function]));
+                text.push_str(&format!("{prefix}\tC:/a b/x.go:{line} +0x{id:x}\n"));
+            }
+            let creator = if *old { "" } else { " in goroutine 1" };
+            text.push_str(&format!("{prefix}created by main.main{creator}\n{prefix}\tm.go:8 +0x5b\n"));
+            let frames: Vec<Frame> = frames.iter()
+                .map(|(function, line)| Frame::new(FUNCTIONS[*function], "C:/a b/x.go", *line))
+                .collect();
+            *want.entry((REASONS[*reason], frames)).or_default() += 1;
+        }
+        let mut reader = DumpReader::new();
+        text.as_bytes().chunks(size).for_each(|piece| reader.feed(piece));
+        let profile = reader.finish();
+        prop_assert_eq!((profile.bad, profile.ungrouped, profile.cut), (0, 0, None));
+        let got = profile.groups.iter()
+            .map(|group| ((group.reason.as_deref().unwrap(), group.stack.to_vec()), group.count))
+            .collect();
+        prop_assert_eq!(want, got);
+    }
+
+    #[test]
+    fn nothing_panics_and_pieces_do_not_matter(
+        bytes in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), flip in any::<u8>(),
+        size in 1..100_usize,
+    ) {
+        let mut near = format!("{A}\n{A}").into_bytes();
+        let at = at.index(near.len());
+        near[at] ^= flip;
+        for dump in [bytes, near] {
+            let whole = read(&dump);
+            let grouped: u64 = whole.groups.iter().map(|group| group.count).sum();
+            prop_assert_eq!(grouped + whole.ungrouped, whole.total);
+            let mut reader = DumpReader::new();
+            dump.chunks(size).for_each(|piece| reader.feed(piece));
+            prop_assert_eq!(reader.finish(), whole);
+        }
+    }
 }
