@@ -187,7 +187,8 @@ fn split_record(line: &str) -> Option<u64> {
     Some(u64::try_from(count).unwrap_or(0))
 }
 
-/// `#	0x52	main.f+0x1d	m/main.go:39`; without function and place if they are not known.
+/// A hash, an address, a function with an offset, and its place, with tabs between; without function
+/// and place if they are not known.
 fn frame(line: &str, interner: &mut Interner) -> Option<Frame> {
     let mut columns = line
         .strip_prefix("#\t")?
