@@ -65,11 +65,17 @@
 //! | helpers that end with their task | [`Group::spawn_scoped`] |
 //! | one task per key | [`Keyed`] |
 //! | periodic work | [`Group::every`] |
+//! | jobs on a number of workers that can be changed | [`Group::pool`] |
+//! | tasks that are started again when they end | [`Group::supervisor`] |
+//! | all results, or the first, or some; the rest ended | [`Group::task_set`] |
 //! | code that blocks | [`Group::spawn_blocking`] |
+//! | a task that a library has spawned | [`Group::adopt`] |
 //! | a time limit that ends the work | [`timeout`], [`Ctx::with_timeout`], [`GroupBuilder::timeout`] |
 //! | to wait until all is done | [`Group::wait`], [`Group::join`] |
+//! | to see what a task waits for | [`AwaitLabel::at`], [`Ctx::at`] |
 //! | to see what runs | [`Group::snapshot`], [`Group::groups`], [`Group::stuck`] |
 //! | to end everything | [`Group::stop`] |
+//! | to end many groups at once | [`Group::stop_all`] |
 //!
 //! # Cost
 //!
@@ -89,7 +95,8 @@
 //! - `debug`: [`debug::handle`], which answers `/debug/tasks` and `/debug/pprof` requests.
 //! - `profiling`: with it, the profiles of processor time and memory (needs jemalloc).
 //! - `serde`: `Serialize` for snapshots and reports.
-//! - `tokio-util`: `Ctx::token`, a cancellation token for code that wants one.
+//! - `tokio-util`: `Ctx::token` and `Group::token`, cancellation tokens for code that wants one, and
+//!   `Group::follow`, which cancels a group when a token is cancelled.
 //!
 //! # Tests
 //!

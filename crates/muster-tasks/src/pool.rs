@@ -33,7 +33,8 @@ use crate::handle::{Outcome, Slot};
 /// - A job that panics is counted and costs no worker.
 /// - A job's result waits in a slot of its own for whoever holds the [`JobHandle`]. A result that nobody
 ///   takes blocks nobody.
-/// - What a job spawns through its [`Ctx`](crate::Ctx) ends with the job.
+/// - What a job spawns through its [`Ctx`](crate::Ctx) ends with the job. The context is that of the worker
+///   (with the job's time limit), so it should not outlive the job otherwise.
 /// - [`resize`](Self::resize) works in any state; zero workers is a pause.
 /// - No job is lost silently: see [`PoolStats`] for how the counts add up.
 ///
