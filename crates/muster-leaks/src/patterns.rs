@@ -91,7 +91,7 @@ pub(crate) fn cause(stack: &Stack) -> Option<(&'static str, &'static str)> {
     let on_stack = |name: &&str| stack.iter().any(|frame| frame.function.starts_with(*name));
     PATTERNS
         .iter()
-        .find(|pattern| pattern.functions.iter().all(|name| on_stack(&name)))
+        .find(|pattern| pattern.functions.iter().all(on_stack))
         .map(|pattern| (pattern.cause, pattern.next))
 }
 

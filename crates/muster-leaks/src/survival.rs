@@ -37,8 +37,6 @@ impl Seen {
 pub(crate) struct Look {
     pub(crate) at: Timestamp,
     pub(crate) sites: HashMap<Site, Seen>,
-    /// The highest ID among those that took the dump.
-    pub(crate) taker: u64,
     /// The longest wait of any goroutine, in minutes.
     pub(crate) oldest: u64,
 }
@@ -48,7 +46,6 @@ impl Look {
         let mut look = Self {
             at,
             sites: HashMap::new(),
-            taker: 0,
             oldest: 0,
         };
         for group in groups(dump, rules) {
@@ -66,9 +63,6 @@ impl Look {
             }
             look.oldest = look.oldest.max(group.minutes.oldest);
         }
-        let takers = dump.groups.iter().filter(|group| group.takes_profile());
-        let ids = takers.filter_map(|group| group.ids.as_slice().last());
-        look.taker = ids.copied().max().unwrap_or(0);
         look
     }
 

@@ -1,6 +1,7 @@
 //! A target over time.
 
 mod judge;
+mod once;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,10 @@ use crate::series::Series;
 use crate::site::{Site, Tally, tally};
 use crate::survival::{Look, Survival};
 use crate::verdict::Verdict;
-use judge::Judge;
+use judge::{Judge, is_nil, real_class};
 use state::State;
+
+pub use once::once;
 
 /// So many sites of a target are followed; those with the fewest goroutines give way.
 pub const MAX_SITES: usize = 512;
@@ -234,13 +237,6 @@ impl Watch {
 
     fn look(&mut self, at: Timestamp, dump: &Profile) {
         let look = Look::new(at, dump, &self.options.ignore);
-        if self
-            .look
-            .as_ref()
-            .is_some_and(|last| look.taker < last.taker)
-        {
-            self.restarted();
-        }
         for (site, state) in &mut self.sites {
             let Some((real, seen)) = look.site(site) else {
                 continue;

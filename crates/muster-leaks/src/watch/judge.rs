@@ -38,7 +38,7 @@ impl Judge<'_> {
         all
     }
 
-    fn site(&self, site: &Site, state: &State) -> Judged {
+    pub(super) fn site(&self, site: &Site, state: &State) -> Judged {
         if self.accepted(site, state) {
             return Judged {
                 cleared: true,
@@ -66,7 +66,7 @@ impl Judge<'_> {
     }
 
     /// Whether the user or the design says that this is no leak.
-    fn accepted(&self, site: &Site, state: &State) -> bool {
+    pub(super) fn accepted(&self, site: &Site, state: &State) -> bool {
         let count = state.series.last().max(state.leaked);
         let creator = state.dumped.as_ref().and_then(|d| d.creator.as_ref());
         let mut rules = self.options.ignore.iter();
@@ -282,14 +282,14 @@ impl Judge<'_> {
 }
 
 /// What is waited for: the dump knows best.
-fn real_class(site: &Site, state: &State) -> WaitClass {
+pub(super) fn real_class(site: &Site, state: &State) -> WaitClass {
     match &state.dumped {
         Some(dumped) if site.class == WaitClass::Unknown => dumped.class,
         _ => site.class,
     }
 }
 
-fn is_nil(state: &State) -> bool {
+pub(super) fn is_nil(state: &State) -> bool {
     state.dumped.as_ref().is_some_and(|dumped| dumped.nil)
 }
 

@@ -156,6 +156,11 @@ impl State {
         last.map(|last| last.survival)
     }
 
+    /// Whether nearly all of those that were looked at last survived.
+    pub(super) fn all_stay(&self) -> bool {
+        self.survival.is_some_and(|last| last.survival.stay())
+    }
+
     /// Whether most of those seen during this rise survived; nothing if none were looked at.
     pub(super) fn most_stay(&self, rise: Rise) -> Option<bool> {
         let last = self.survival.filter(|last| last.knows(rise))?;

@@ -422,3 +422,34 @@ fn sites_are_bounded_and_large_ones_stay() {
             .any(|(site, count)| site.frame == leak && count == 100)
     );
 }
+
+#[test]
+fn two_files_show_who_grew_and_survived() {
+    let mut process = Process::default();
+    let mut profiles = Vec::new();
+    for n in 1..3 {
+        process.leak(LEAK, WaitClass::Send, 40 * n, 0);
+        process.set(LEAK + 1, WaitClass::Receive, 50 * n, 0.0);
+        process.leak(LEAK + 2, WaitClass::IoWait, 70 * n, 0);
+        process.leak(LEAK + 3, WaitClass::Mutex, 100, 0);
+        profiles.push((process.profile(), process.dump()));
+    }
+    let found = |profiles: &[Profile]| -> Vec<(u32, Evidence)> {
+        let suspects = once(profiles, Options::default()).suspects;
+        suspects
+            .iter()
+            .map(|s| (s.blocks_at.line, s.evidence))
+            .collect()
+    };
+    let dumps: Vec<Profile> = profiles.iter().map(|(_, dump)| dump.clone()).collect();
+    assert_eq!(found(&dumps), [(LEAK, Evidence::Survivors)]);
+    let binary: Vec<Profile> = profiles.iter().map(|(binary, _)| binary.clone()).collect();
+    assert_eq!(
+        found(&binary),
+        [(LEAK + 1, Evidence::Rise), (LEAK, Evidence::Rise)]
+    );
+    assert_eq!(found(&dumps[1..]), []);
+    assert_eq!(found(&[]), []);
+    let leaks = [process.leak_profile(&[LEAK + 3])];
+    assert_eq!(found(&leaks), [(LEAK + 3, Evidence::Proved)]);
+}
