@@ -1,5 +1,11 @@
 //! What real Go printed, in all its forms, is read alike.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::path::PathBuf;
 
 use muster_leaks::{DumpReader, Format, Group, Profile, WaitClass};

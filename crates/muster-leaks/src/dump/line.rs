@@ -45,8 +45,12 @@ pub(super) fn header_start(line: &[u8]) -> Option<(u64, &[u8])> {
     Some((id, &rest[open + 2..]))
 }
 
-/// Where in a line a header may start, after other text.
+/// Where in a line a header may start, perhaps after other text.
 pub(super) fn find_header(line: &[u8]) -> Option<usize> {
+    // Nearly always it is at the start; a search takes longer than reading the whole line.
+    if line.starts_with(GOROUTINE) {
+        return Some(0);
+    }
     memmem::find(line, GOROUTINE)
 }
 
@@ -92,8 +96,8 @@ pub(super) fn call(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// `created by main.start in goroutine 7`: the function.
 pub(super) fn creator(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(b"created by ")?;
-    let end = memmem::rfind(rest, b" in goroutine ").unwrap_or(rest.len());
-    Some(&rest[..end])
+    let words = memrchr(b' ', rest).map_or(rest, |last| &rest[..last]);
+    Some(words.strip_suffix(b" in goroutine").unwrap_or(rest))
 }
 
 /// The line below a function: a tab, the path, a colon, the line, and perhaps offsets. Yields
