@@ -121,6 +121,7 @@ mod leak;
 mod list;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod monitor;
 mod name;
 mod panic;
 mod places;
@@ -152,6 +153,7 @@ pub use histogram::Histogram;
 pub use keyed::{Diff, Ensured, Exists, KeyInfo, Keyed, ReplaceError, StartError, Stopped};
 pub use label::{AwaitLabel, Labelled};
 pub use leak::{LeakCheck, LeakReport};
+pub use monitor::{Finding, LeakMonitor, LeakMonitorOptions, Verdict};
 #[cfg(feature = "test")]
 pub use muster_tasks_macros::test;
 pub use name::Name;

@@ -413,16 +413,16 @@ impl fmt::Display for Age {
 
 /// Times in JSON: seconds as a number.
 #[cfg(feature = "serde")]
-mod as_seconds {
+pub(crate) mod as_seconds {
     use std::time::Duration;
 
     use serde::{Serialize, Serializer};
 
-    pub(super) fn duration<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn duration<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_f64(time.as_secs_f64())
     }
 
-    pub(super) fn option<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn option<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         time.map(|time| time.as_secs_f64()).serialize(to)
     }
 }

@@ -57,6 +57,7 @@ impl GroupBuilder {
             grace,
             deadline: None,
             max_live: usize::MAX,
+            resident: false,
             on_error: Policy::Continue,
             on_panic: Policy::Continue,
             limit: None,
@@ -102,6 +103,13 @@ impl GroupBuilder {
     /// (until the group has been empty again) and shown in snapshots.
     pub fn max_live(mut self, max: usize) -> Self {
         self.settings.max_live = max;
+        self
+    }
+
+    /// The tasks of this group alone are meant to stay, however many they become: a
+    /// [`LeakMonitor`](crate::LeakMonitor) does not judge them by their growth.
+    pub fn expect_resident(mut self) -> Self {
+        self.settings.resident = true;
         self
     }
 

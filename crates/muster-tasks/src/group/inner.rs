@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) deadline: Option<Instant>,
     pub(crate) max_live: usize,
+    pub(crate) resident: bool,
     pub(crate) on_error: Policy,
     pub(crate) on_panic: Policy,
     pub(crate) limit: Option<Arc<Limit>>,
