@@ -13,7 +13,7 @@ pub struct IgnoreRule {
     pub function: Globs,
     /// The source file of the blocking line: `*/cache/*.go`.
     pub file: Globs,
-    /// A profiler label and its values.
+    /// A profiler label and its values. A rule with a label has neither a creator nor a bound.
     pub label: Option<(String, Globs)>,
     /// The function with the `go` statement. It is known only once there was a dump.
     pub created_by: Globs,

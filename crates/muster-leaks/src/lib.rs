@@ -25,9 +25,60 @@
 //! # Ok::<(), muster_leaks::ReadError>(())
 //! ```
 //!
+//! # Finding the line that leaks
+//!
+//! A [`Watch`] follows one target. It takes profiles with the times at which they were fetched, says
+//! what else it would like to see, within a budget, and gives a [`Verdict`] at any time: suspects,
+//! each with the line that blocks, the line of the `go` statement, numbers, and why it is held to be
+//! a leak. It does no I/O; whoever fetches does this about once a minute:
+//!
+//! ```
+//! use muster_leaks::{Options, Profile, Want, Watch, report};
+//! # use jiff::Timestamp;
+//! # fn fetch(path: &str) -> Option<Profile> {
+//! #     Profile::read(b"goroutine profile: total 0\n").ok().filter(|_| path == "goroutine")
+//! # }
+//! # let now = Timestamp::now();
+//!
+//! let mut watch = Watch::new("http://shop:6060", Options::default());
+//! // For each sample; `fetch` asks for what is under /debug/pprof/ of the target.
+//! if let Some(profile) = fetch("goroutine") {
+//!     watch.feed(now, &profile);
+//! }
+//! while let Some(want) = watch.want(now) {
+//!     match fetch(want.path()) {
+//!         Some(profile) => watch.feed(now, &profile),
+//!         None if want == Want::LeakProfile => watch.no_leak_profile(),
+//!         None => {}
+//!     }
+//! }
+//! let verdict = watch.verdict();
+//! assert_eq!(report::verdict(&verdict), "http://shop:6060: clean, 0 goroutines, 1 samples\n");
+//! assert_eq!(verdict.status.exit_code(), 0);
+//! ```
+//!
+//! How it decides, for each [`Site`] (what is waited for, and the blocking line):
+//!
+//! 1. Only waits that another goroutine must end can be leaks. What waits for the network, a timer
+//!    or a system call is at most a [`Note`](verdict::Note).
+//! 2. The count grows: the lowest counts of equal spans of time rise evenly and do not go back, over
+//!    [`Options::samples`] spans of 1, 2, 4, ... samples.
+//! 3. Two dumps show who survives. If nearly all goroutines of the first are at the same site in the
+//!    second, it is a leak ([`Evidence::Survivors`]). If they come and go, it is load.
+//! 4. Where there are no dumps, counts alone decide after longer ([`Evidence::Growth`]).
+//! 5. Where Go has a leak profile (1.27, or 1.26 as an experiment), it is the proof
+//!    ([`Evidence::Proved`]).
+//!
+//! What it cannot tell from a leak is a pool that grows evenly for all that time and whose idle
+//! workers are never given anything to do: an [`IgnoreRule`] with a bound is for that. What it does
+//! not see is a leak at a line that many more goroutines pass all the time, until it outweighs them.
+//!
+//! [`once`] compares files, [`Baseline`] what was with what is, [`top()`](top::top) only groups, and
+//! [`report`] shows each of them.
+//!
 //! # Limits
 //!
-//! Whatever comes in, reading takes time in proportion to its length and keeps within:
+//! A [`Watch`] follows [`watch::MAX_SITES`] sites over [`series::MAX_POINTS`] points. Whatever comes in, reading takes time in proportion to its length and keeps within:
 //!
 //! | what | limit |
 //! |---|---|
@@ -40,24 +91,19 @@
 //! | IDs and objects of a group | [`profile::MAX_IDS`], [`profile::MAX_OBJECTS`] |
 //! | described problems | [`profile::MAX_PROBLEMS`] |
 
+pub mod baseline;
 pub mod dump;
 pub mod grouped_text;
+mod growth;
+pub mod ignore;
 mod intern;
 mod labels;
 mod merge;
+mod options;
+mod patterns;
 pub mod pprof;
 pub mod profile;
 mod read;
-
-pub use dump::DumpReader;
-pub use profile::{Format, Frame, Group, Label, LabelValue, Profile, Stack, WaitClass};
-pub use read::ReadError;
-
-pub mod baseline;
-mod growth;
-pub mod ignore;
-mod options;
-mod patterns;
 pub mod report;
 pub mod series;
 pub mod site;
@@ -67,8 +113,11 @@ pub mod verdict;
 pub mod watch;
 
 pub use baseline::Baseline;
+pub use dump::DumpReader;
 pub use ignore::IgnoreRule;
 pub use options::Options;
+pub use profile::{Format, Frame, Group, Label, LabelValue, Profile, Stack, WaitClass};
+pub use read::ReadError;
 pub use site::{Place, Site};
 pub use top::top;
 pub use verdict::{Evidence, Status, Suspect, Verdict};

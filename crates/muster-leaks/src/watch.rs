@@ -38,6 +38,16 @@ pub enum Want {
     LeakProfile,
 }
 
+impl Want {
+    /// What to fetch: the path after `/debug/pprof/`.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Dump => "goroutine?debug=2",
+            Self::LeakProfile => "goroutineleak",
+        }
+    }
+}
+
 /// Follows one target: takes its profiles, says what it would like to see, and what leaks.
 ///
 /// It does no I/O and has no clock: whoever fetches the profiles passes the time along. What it

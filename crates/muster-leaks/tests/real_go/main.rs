@@ -2,10 +2,17 @@
 //! within ten samples, and their mended twins and a healthy server under bursts are no suspects in
 //! two hundred. A sample is a minute of work, done at once; nothing sleeps.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
 mod service;
 
 use jiff::Timestamp;
-use muster_leaks::{Evidence, Options, Verdict, Want, Watch};
+use muster_leaks::{Evidence, Options, Verdict, Watch};
 use service::{Go, Service, sources};
 
 /// Each case with the file that it is in; it marks the lines. Where the lines are not of the
@@ -45,11 +52,7 @@ fn watch(service: &Service, units: u32, samples: i64) -> Verdict {
         let at = Timestamp::from_second(1_800_000_000 + minute * 60).unwrap();
         watch.feed(at, &service.profile("goroutine").unwrap());
         while let Some(want) = watch.want(at) {
-            let path = match want {
-                Want::Dump => "goroutine?debug=2",
-                Want::LeakProfile => "goroutineleak",
-            };
-            match service.profile(path) {
+            match service.profile(want.path()) {
                 Some(profile) => watch.feed(at, &profile),
                 None => watch.no_leak_profile(),
             }
