@@ -7,6 +7,8 @@ mod default_set;
 mod end_to_end;
 mod line_protocol;
 pub(crate) mod parked_tasks;
+mod pool;
+mod supervisor;
 mod task_cost;
 
 use std::any::Any;
@@ -56,6 +58,16 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         name: "parked-tasks",
         about: "memory and stop of a million waiting tasks",
         measure: parked_tasks::measure,
+    },
+    Measurement {
+        name: "pool",
+        about: "jobs of a pool beside a channel, a semaphore and spawned tasks",
+        measure: pool::measure,
+    },
+    Measurement {
+        name: "supervisor",
+        about: "start and stop of 100,000 children beside raw tasks",
+        measure: supervisor::measure,
     },
     Measurement {
         name: "line-protocol",

@@ -124,9 +124,9 @@ async fn play(root: Group, strategy: Strategy, ops: Vec<Op>) {
                 if let Some(id) = nth(which).filter(|id| model[id].running) {
                     let order = &model[&id].order;
                     if fail {
-                        order.fail.notify_one()
+                        order.fail.notify_one();
                     } else {
-                        order.done.notify_one()
+                        order.done.notify_one();
                     }
                     let restart = model[&id].restart;
                     if restart == Restart::Permanent || (restart == Restart::Transient && fail) {

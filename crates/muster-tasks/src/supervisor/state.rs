@@ -9,7 +9,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use super::backoff::Restarts;
-use super::child::{ChildSpec, Exit, Report, Restart, Shutdown};
+use super::child::{ChildSpec, Exit, Launch, Report, Restart, Shutdown};
 use super::{
     AutoShutdown, ChildEvent, ChildId, ChildInfo, ChildState, Settings, Strategy, SupervisorError,
 };
@@ -84,7 +84,8 @@ pub(super) struct Live {
     pub(super) entry: Arc<Entry>,
 }
 
-type Launch = (Arc<Record<Report>>, ChildSpec);
+/// A listed child that is to be launched outside of the lock.
+type Listed = (Arc<Record<Report>>, Arc<dyn Launch>);
 
 impl Shared {
     pub(super) fn new(settings: Settings) -> Self {
@@ -115,26 +116,27 @@ impl Shared {
             let id = state.last_id + 1;
             let (generation, record) = state.enter(self, group, id, &spec)?;
             state.last_id = id;
+            let launch = Arc::clone(&spec.launch);
             let child = Child {
                 status: Status::running(&record),
-                spec: spec.clone(),
+                spec,
                 generation,
                 restarts: 0,
                 streak: 0,
             };
             state.children.insert(id, child);
-            (id, (record, spec))
+            (id, (record, launch))
         };
         self.launch(group, id, launch);
         Ok(ChildId(id))
     }
 
-    fn launch(&self, group: &Group, id: u64, (record, spec): Launch) {
+    fn launch(&self, group: &Group, id: u64, (record, launch): Listed) {
         self.tell(|| ChildEvent::Started {
             id: ChildId(id),
-            name: spec.name.clone(),
+            name: record.name.clone(),
         });
-        spec.launch.launch(group, record);
+        launch.launch(group, record);
     }
 
     /// Starts the children whose pause is over. Returns when the next one's is.
@@ -161,7 +163,7 @@ impl Shared {
                     child.generation = generation;
                     child.status = Status::running(&record);
                 }
-                (id, (record, spec))
+                (id, (record, spec.launch))
             };
             self.launch(group, id, launch);
         }
