@@ -9,7 +9,8 @@ use pollers::{Receiver, load};
 
 /// The sizes that the pool gets, one a second; zero is a pause.
 const SIZES: [usize; 8] = [1, 8, 2, 0, 4, 16, 1, 3];
-const DATAGRAMS: u32 = 200_000;
+/// About as many as the load generator sends while the pool goes through its sizes.
+const DATAGRAMS: u32 = 40_000;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "this is what the program shows")]
@@ -26,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     let load = root.spawn(
         "load",
-        load::send(to, DATAGRAMS, 250, Duration::from_millis(5)),
+        load::send(to, DATAGRAMS, 50, Duration::from_millis(10)),
     )?;
     println!("second  workers  datagrams    queued  dropped by the kernel");
     for (second, size) in SIZES.into_iter().enumerate() {
