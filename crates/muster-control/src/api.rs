@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use http::StatusCode;
-use muster_tasks::Group;
+use muster_tasks::{Group, LeakMonitor};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -53,6 +53,8 @@ pub struct Api {
     pub controller: Controller,
     /// The process's tasks.
     pub root: Group,
+    /// What watches them for leaks.
+    pub leaks: LeakMonitor,
     /// Where the API's own tasks live.
     pub group: Group,
     /// The state directory, to be shown.
@@ -125,6 +127,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(debug::metrics))
         .routes(routes!(debug::healthz))
         .routes(routes!(debug::readyz))
+        .routes(routes!(tasks::leaks))
         .routes(routes!(tasks::tasks))
         .routes(routes!(tasks::count))
         .routes(routes!(tasks::groups))

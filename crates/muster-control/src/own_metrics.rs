@@ -4,7 +4,7 @@ use muster_engine::{Component, State};
 use muster_formats::PrometheusText;
 use muster_metric::{MetricType, Timestamp};
 use muster_plugin::Kind;
-use muster_tasks::Group;
+use muster_tasks::{Group, LeakMonitor, Verdict};
 
 use crate::Controller;
 
@@ -106,7 +106,7 @@ const FAMILIES: &[Family] = &[
 ];
 
 /// All of it.
-pub(crate) fn text(controller: &Controller, root: &Group) -> String {
+pub(crate) fn text(controller: &Controller, root: &Group, leaks: &LeakMonitor) -> String {
     let engine = controller.engine();
     let mut text = PrometheusText::new();
     let mut gauge = |name: &str, help: &str, labels: &[(&str, &str)], value: f64| {
@@ -147,6 +147,21 @@ pub(crate) fn text(controller: &Controller, root: &Group) -> String {
         &[],
         good,
     );
+    text.family(
+        "muster_leaking_tasks",
+        MetricType::Gauge,
+        "Tasks of the agent that leak or seem to, by why they are held to.",
+    );
+    let findings = leaks.findings();
+    for verdict in Verdict::ALL {
+        let found = findings.iter().filter(|finding| finding.verdict == verdict);
+        let live: usize = found.map(|finding| finding.live).sum();
+        text.sample(
+            "muster_leaking_tasks",
+            &[("verdict", verdict.as_str())],
+            live as f64,
+        );
+    }
     let components = engine.observe();
     for family in FAMILIES {
         text.family(family.name, family.kind, family.help);

@@ -67,6 +67,12 @@ impl Groups {
         }
     }
 
+    /// A group for one component. There are as many tasks of a component as are desired.
+    pub(crate) fn component(&self, id: &ComponentId) -> Group {
+        let group = self.of(id.kind).builder(Arc::clone(&id.id));
+        group.expect_resident().build()
+    }
+
     pub(crate) fn under(parent: &Group) -> Self {
         Self {
             inputs: parent

@@ -183,7 +183,7 @@ async fn component(
         settings,
         built,
     } = factory()?;
-    let group = core.groups.of(id.kind).group(Arc::clone(&id.id));
+    let group = core.groups.component(&id);
     let paused = definition.paused;
     let lenient = change.lenient.contains(&id);
     // What a component holds that this change removes is free for those that it brings.
@@ -388,7 +388,7 @@ fn broken(
     stats.error(why, now);
     stats.health(|health| health.quarantine(why, now));
     let id = definition.id.clone();
-    let group = core.groups.of(id.kind).group(Arc::clone(&id.id));
+    let group = core.groups.component(&id);
     let definition = Arc::clone(definition);
     PreparedComponent {
         id,

@@ -11,7 +11,7 @@ use muster_control::change::{Applied, ChangeError};
 use muster_control::{Api, Controller, Sockets, StateDir, Store};
 use muster_engine::{Engine, States, Stopped};
 use muster_plugin::Registry;
-use muster_tasks::{Group, StopOptions};
+use muster_tasks::{Group, LeakMonitor, LeakMonitorOptions, StopOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{RunArgs, SourceArgs};
@@ -134,6 +134,7 @@ async fn agent(
     let api = Api {
         controller: controller.clone(),
         root: root.clone(),
+        leaks: LeakMonitor::start(&root, LeakMonitorOptions::default()).map_err(Failure::failed)?,
         group: root.group("api"),
         state_dir: state_dir.path().to_owned(),
         access,

@@ -14,7 +14,7 @@ use crate::text::{Style, Tone, ago, printable, state_tone};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exits with 0 if all is well, with 1 if a component is not well, a task holds
-a thread or the files could not be read, with 4 if no agent answers.
+a thread or leaks, or the files could not be read, with 4 if no agent answers.
 
 Examples:
   muster status
@@ -37,7 +37,8 @@ pub(crate) fn status(session: &Session) -> CommandResult {
 }
 
 fn is_well(view: &StatusView) -> bool {
-    view.troubles.is_empty() && view.stuck.is_empty() && view.reload_error.is_none()
+    let tasks_are_well = view.stuck.is_empty() && view.leaks.is_empty();
+    view.troubles.is_empty() && tasks_are_well && view.reload_error.is_none()
 }
 
 fn words(view: &StatusView, now: i64, style: Style) -> String {
@@ -73,6 +74,9 @@ fn words(view: &StatusView, now: i64, style: Style) -> String {
     }
     for task in &view.stuck {
         text.push_str(&format!("{} {task}\n", bad("a task holds its thread:")));
+    }
+    for leak in &view.leaks {
+        text.push_str(&format!("{} {leak}\n", bad("tasks leak:")));
     }
     if let Some(error) = &view.reload_error {
         let error = printable(error.trim_end());
@@ -117,9 +121,9 @@ state        /s
             json!([{"component": "inputs/a", "state": "failing", "why": "no route", "since": 0}]),
         )
         .unwrap();
+        view.leaks = vec!["3 x muster/a".into()];
         view.reload_error = Some("bad\n".into());
-        let troubles =
-            "inputs/a is failing for 9s: no route\nthe files could not be read again:\nbad\n";
+        let troubles = "inputs/a is failing for 9s: no route\ntasks leak: 3 x muster/a\nthe files could not be read again:\nbad\n";
         assert_eq!(
             words(&view, now, Style::plain()),
             format!("{head}{troubles}")

@@ -12,6 +12,7 @@ use muster_config::common_options;
 use muster_engine::State as ComponentState;
 use muster_metric::line_protocol;
 use muster_options::Globs;
+use muster_tasks::Verdict;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
@@ -70,6 +71,18 @@ impl Api {
                 .root
                 .stuck(STUCK)
                 .iter()
+                .map(ToString::to_string)
+                .collect(),
+            leaks: self
+                .leaks
+                .findings()
+                .iter()
+                .filter(|finding| {
+                    !matches!(
+                        finding.verdict,
+                        Verdict::StuckInPoll | Verdict::BlockingTooLong
+                    )
+                })
                 .map(ToString::to_string)
                 .collect(),
             reload_error: self

@@ -34,6 +34,6 @@ pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, String) {
 /// The agent's own metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "debug", responses((status = 200, body = String)))]
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let text = crate::own_metrics::text(&api.controller, &api.root);
+    let text = crate::own_metrics::text(&api.controller, &api.root, &api.leaks);
     ([(header::CONTENT_TYPE, PrometheusText::CONTENT_TYPE)], text).into_response()
 }

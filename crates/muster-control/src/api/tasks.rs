@@ -1,10 +1,12 @@
 //! The agent's tasks and profiles: the pages of [`muster_tasks::debug`].
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{Uri, header};
 use muster_tasks::debug;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::Api;
@@ -56,6 +58,14 @@ struct GoroutineQuery {
 struct ProfileQuery {
     /// Seconds, at most 300; default 30.
     seconds: Option<u64>,
+}
+
+/// Tasks that leak, or seem to: the line that spawned them, how many, and why they are held to.
+#[utoipa::path(get, path = "/api/v1/leaks", tag = "agent",
+    responses((status = 200, body = Vec<Object>)))]
+pub(super) async fn leaks(State(api): State<Api>) -> Json<Value> {
+    // Names, numbers and texts: nothing of it can fail to be JSON.
+    Json(serde_json::to_value(&*api.leaks.findings()).unwrap_or_default())
 }
 
 /// The tree of tasks: name, the line that spawned it, state, age.

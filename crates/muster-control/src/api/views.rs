@@ -187,6 +187,9 @@ pub struct StatusView {
     pub troubles: Vec<Trouble>,
     /// Tasks that hold a thread for long.
     pub stuck: Vec<String>,
+    /// Other tasks that leak or seem to.
+    #[serde(default)]
+    pub leaks: Vec<String>,
     /// Why the files could not be read last time, if they could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_error: Option<String>,

@@ -201,7 +201,7 @@ fn head(model: &Model, now: i64) -> Line {
     let Some(status) = &model.status else {
         return Line::default();
     };
-    let troubles = status.troubles.len() + status.stuck.len();
+    let troubles = status.troubles.len() + status.stuck.len() + status.leaks.len();
     let well = match troubles {
         0 => Cell::toned("all is well", Tone::Good),
         n => Cell::toned(format!("{n} not well"), Tone::Bad),
