@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use crate::Name;
 use crate::error::Closed;
 use crate::group::Group;
-use crate::handle::{Slot, TaskHandle};
+use crate::handle::TaskHandle;
 use crate::panic::PanicInfo;
 use crate::signal::{ABORT, CANCEL, HAS_CTX, QUEUED, SCOPED};
-use crate::task::{Ended, Task, Work};
+use crate::task::{Ended, Keep, Task, Work};
 
 impl Group {
     /// Takes a task that somebody else has spawned under the group's care: a library's, for
@@ -49,15 +49,15 @@ impl Group {
     ) -> Result<TaskHandle<T>, Closed> {
         // It ends by itself when told to, and only then: nothing may drop it before.
         let bits = HAS_CTX | SCOPED;
-        match self.enter(name.into(), Location::caller(), bits, Slot::new()) {
-            Ok(record) => {
-                record.signal.clear(QUEUED);
+        match self.enter(name.into(), Location::caller(), bits) {
+            Ok((live, [entry])) => {
+                live.signal.clear(QUEUED);
                 let work = Adopted {
                     task,
                     aborted: false,
                 };
-                self.launch(Task::new(work, record.clone()));
-                Ok(TaskHandle::new(record))
+                let task = self.launch(Task::new(work, live, Keep));
+                Ok(TaskHandle::new(entry, task))
             }
             Err(closed) => {
                 task.abort();

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::cause::Cancelled;
 use crate::clock;
-use crate::entry::{Entry, Record, Waiter};
+use crate::entry::{Entry, Waiter};
 use crate::error::{Closed, Refusal};
 use crate::group::Group;
 use crate::handle::{Slot, TaskHandle};
 use crate::panic::guard;
+use crate::shared::EntryRef;
 use crate::signal::{BLOCKING, HAS_CTX};
 use crate::task::{Ended, conclude};
 use crate::{Cause, Name};
@@ -102,7 +103,7 @@ pub struct BlockingOptions {
 /// ```
 #[derive(Clone)]
 pub struct BlockingCtx {
-    entry: Arc<Entry>,
+    entry: EntryRef,
     until: Option<(Instant, Duration)>,
 }
 
@@ -206,15 +207,16 @@ where
         Ok(place) => place,
         Err(limit) => return Err(inner.refuse(&name, Refusal::BlockingLimit(limit))),
     };
-    let entry = inner.register(name, location, BLOCKING | HAS_CTX, Slot::new())?;
+    let (live, [entry]) = inner.register(name, location, BLOCKING | HAS_CTX)?;
     let until = options.timeout.map(|after| (Instant::now() + after, after));
     if options.timeout.is_some() {
         entry.extras().rare.lock().time_limit = options.timeout;
     }
-    let running = Arc::clone(&entry);
+    let slot = Arc::new(Slot::new());
+    let result = Arc::clone(&slot);
     let body = move || {
         let cx = BlockingCtx {
-            entry: Arc::<Record<Slot<T>>>::clone(&running),
+            entry: live.share(),
             until,
         };
         let ended = match guard(move || work(cx)) {
@@ -223,16 +225,13 @@ where
         };
         // The thread's place is free before anybody can learn that the work has ended.
         drop(place);
-        conclude(&running, ended);
+        result.deliver(conclude(&live, ended));
     };
     let thread = std::thread::Builder::new().name(thread_name(&entry.name));
     match thread.spawn(body) {
         // The thread is known by its entry; joining it would only wait for less.
-        Ok(_thread) => Ok(TaskHandle::new(entry)),
-        Err(error) => {
-            conclude(&entry, Ended::Dropped);
-            Err(inner.refuse(&entry.name, Refusal::NoThread(error.to_string().into())))
-        }
+        Ok(_thread) => Ok(TaskHandle::of_thread(entry, slot)),
+        Err(error) => Err(inner.refuse(&entry.name, Refusal::NoThread(error.to_string().into()))),
     }
 }
 

@@ -12,10 +12,11 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
 use crate::cause::Cancelled;
-use crate::entry::{Entry, Record, Waiter};
+use crate::entry::{Entry, Waiter};
 use crate::error::Closed;
 use crate::group::Group;
 use crate::handle::TaskHandle;
+use crate::shared::EntryRef;
 use crate::signal::SCOPED;
 use crate::{Cause, Name};
 
@@ -40,23 +41,16 @@ use crate::{Cause, Name};
 /// ```
 #[derive(Clone)]
 pub struct Ctx {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: EntryRef,
     /// From `with_timeout`: when, and how long that was. Behind a pointer, because most contexts have
     /// none and are kept in futures.
     limit: Option<Arc<(Instant, Duration)>>,
 }
 
 impl Ctx {
-    #[cfg(all(test, loom))]
-    pub(crate) fn new(entry: Arc<Entry>) -> Self {
+    #[inline]
+    pub(crate) fn new(entry: EntryRef) -> Self {
         Self { entry, limit: None }
-    }
-
-    pub(crate) fn of<S: Send + Sync + 'static>(record: &Arc<Record<S>>) -> Self {
-        Self {
-            entry: Arc::<Record<S>>::clone(record),
-            limit: None,
-        }
     }
 
     /// Resolves when the task is cancelled or has ended (or the time of [`with_timeout`](Self::with_timeout) is
@@ -133,7 +127,7 @@ impl Ctx {
             _ => Arc::new((at, after)),
         };
         Self {
-            entry: Arc::clone(&self.entry),
+            entry: self.entry.clone(),
             limit: Some(limit),
         }
     }
@@ -228,7 +222,7 @@ impl Ctx {
     pub fn after_cancel(&self, f: impl FnOnce() + Send + 'static) -> AfterCancel {
         match self.entry.add_waiter(Waiter::Call(Box::new(f))) {
             Ok(key) => AfterCancel {
-                registered: Some((Arc::clone(&self.entry), key)),
+                registered: Some((self.entry.clone(), key)),
             },
             Err(waiter) => {
                 if let Waiter::Call(call) = waiter {
@@ -279,7 +273,7 @@ impl fmt::Debug for Ctx {
 /// Takes a call registered by [`Ctx::after_cancel`] back when dropped.
 #[must_use = "dropping it takes the call back; use keep() to leave it"]
 pub struct AfterCancel {
-    registered: Option<(Arc<Entry>, usize)>,
+    registered: Option<(EntryRef, usize)>,
 }
 
 impl AfterCancel {

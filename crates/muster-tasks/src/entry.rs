@@ -1,17 +1,20 @@
 //! What the library knows of one task: one shared record, listed from spawn to end.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
 use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::clock;
 use crate::group::{Group, GroupInner};
+use crate::kept_waker::KeptWaker;
 use crate::list::List;
+use crate::shared::Count;
 use crate::signal::{ABORT, BLOCKING, CANCEL, ENDED, HAS_CTX, QUEUED, Signal, WAITERS};
 use crate::sync::Mutex;
 use crate::{Cause, Name, label};
@@ -26,33 +29,35 @@ pub(crate) enum End {
     Aborted = 4,
 }
 
-/// A task whose result has whatever type.
-pub(crate) type Entry = Record<dyn Send + Sync>;
-
-/// One task. The list of its group, its future, its handle and its contexts share it. It ends in
-/// the slot for the task's result, so that a task takes one allocation besides tokio's.
-pub(crate) struct Record<S: ?Sized> {
+/// One task. Its future, its handle and its contexts share it through an
+/// [`EntryRef`](crate::shared::EntryRef); the list of its group points to it while it is live. Kept
+/// to 96 bytes.
+pub(crate) struct Entry {
+    pub(crate) count: Count,
+    /// Place in the list.
+    pub(crate) slot: AtomicU32,
+    /// When the last poll began, in [`TICK`]s since `started`.
+    last_poll: AtomicU32,
     pub(crate) signal: Signal,
+    ended: AtomicU8,
+    /// Which list of the group.
+    pub(crate) shard: u8,
     pub(crate) group: Arc<GroupInner>,
     pub(crate) name: Name,
     pub(crate) location: &'static Location<'static>,
     pub(crate) id: u64,
     /// When it was spawned, in clock milliseconds.
     pub(crate) started: u64,
-    /// When the last poll began, in clock milliseconds.
-    last_poll: AtomicU64,
     /// Twice the number of polls, plus one while a poll goes on.
     polls: AtomicU64,
-    /// Place in the list.
-    pub(crate) slot: AtomicU32,
-    /// Which list of the group.
-    pub(crate) shard: u8,
-    ended: AtomicU8,
-    /// What tokio's waker of the task points to, to tell it from other wakers.
-    own_waker: AtomicPtr<()>,
-    extras: OnceLock<Box<Extras>>,
-    pub(crate) slot_for_result: S,
+    /// Tokio's waker of the task.
+    pub(crate) waker: KeptWaker,
+    extras: OnceBox<Extras>,
 }
+
+/// Milliseconds in which the begin of a poll is kept: 32 bits of them are two years, and a task that
+/// lives longer shows too long a time since its last poll, never too short a one.
+const TICK: u64 = 16;
 
 /// What only few tasks need; made on first use.
 pub(crate) struct Extras {
@@ -89,7 +94,7 @@ pub(crate) enum Waiter {
     Thread(std::thread::Thread),
 }
 
-impl<S> Record<S> {
+impl Entry {
     #[inline]
     pub(crate) fn new(
         group: Arc<GroupInner>,
@@ -98,40 +103,40 @@ impl<S> Record<S> {
         id: u64,
         shard: u8,
         bits: u16,
-        slot_for_result: S,
+        count: Count,
     ) -> Self {
-        let now = clock::now_ms();
         Self {
+            count,
+            slot: AtomicU32::new(0),
+            last_poll: AtomicU32::new(0),
             signal: Signal::new(bits),
+            ended: AtomicU8::new(0),
+            shard,
             group,
             name,
             location,
             id,
-            started: now,
-            last_poll: AtomicU64::new(now),
+            started: clock::now_ms(),
             polls: AtomicU64::new(0),
-            slot: AtomicU32::new(0),
-            shard,
-            ended: AtomicU8::new(0),
-            own_waker: AtomicPtr::new(std::ptr::null_mut()),
-            extras: OnceLock::new(),
-            slot_for_result,
+            waker: KeptWaker::new(),
+            extras: OnceBox::new(),
         }
     }
-}
 
-impl<S: ?Sized> Record<S> {
     // --- polling ---
 
     /// Notes the begin of a poll and returns the bits.
     #[inline]
     pub(crate) fn begin_poll(&self, waker: &Waker) -> u16 {
-        // Only the polling thread writes these, so plain stores do.
-        self.last_poll.store(clock::now_ms(), Ordering::Relaxed);
+        // Only the polling thread writes these, so plain stores do. Rounded up, so that a poll never
+        // seems to have begun before it did.
+        let ticks = (clock::now_ms().saturating_sub(self.started)).div_ceil(TICK);
+        self.last_poll.store(ticks as u32, Ordering::Relaxed);
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls | 1, Ordering::Relaxed);
-        self.own_waker
-            .store(waker.data().cast_mut(), Ordering::Relaxed);
+        if polls == 0 {
+            self.waker.note(waker);
+        }
         label::begin_poll();
         self.signal.bits()
     }
@@ -165,7 +170,7 @@ impl<S: ?Sized> Record<S> {
 
     /// Whether a waker is the task's own, so that waking the task is enough.
     pub(crate) fn is_own_waker(&self, waker: &Waker) -> bool {
-        std::ptr::eq(self.own_waker.load(Ordering::Relaxed), waker.data())
+        self.waker.is(waker)
     }
 
     fn list(&self) -> &List {
@@ -181,7 +186,8 @@ impl<S: ?Sized> Record<S> {
     /// Number of polls begun, and since when the present one goes on.
     pub(crate) fn poll_state(&self) -> (u64, Option<Duration>, Duration) {
         let polls = self.polls.load(Ordering::Relaxed);
-        let since = clock::since_ms(self.last_poll.load(Ordering::Relaxed));
+        let ticks = u64::from(self.last_poll.load(Ordering::Relaxed));
+        let since = clock::since_ms(self.started + ticks * TICK);
         (polls.div_ceil(2), (polls & 1 == 1).then_some(since), since)
     }
 
@@ -300,7 +306,7 @@ impl<S: ?Sized> Record<S> {
     }
 
     pub(crate) fn extras_if_any(&self) -> Option<&Extras> {
-        self.extras.get().map(|extras| &**extras)
+        self.extras.get()
     }
 
     pub(crate) fn label(&self) -> &'static str {
@@ -356,9 +362,10 @@ impl<S: ?Sized> Record<S> {
         self.ended.load(Ordering::Acquire) != 0
     }
 
-    /// Takes the task off its group's list. Called once, after the future was dropped.
+    /// Takes the task off its group's list. Called once, by [`Live`](crate::shared::Live).
+    #[inline]
     pub(crate) fn finish(&self, end: End) {
-        let (listed, empty) = self.list().remove(self, end);
+        let (waker, empty) = self.list().remove(self, end);
         if let Some(extras) = self.extras.get() {
             extras.ended.notify_waiters();
         }
@@ -370,7 +377,7 @@ impl<S: ?Sized> Record<S> {
         if empty {
             self.group.became_empty();
         }
-        drop(listed);
+        drop(waker);
     }
 
     /// Called by the list, under its lock.
@@ -392,9 +399,9 @@ impl<S: ?Sized> Record<S> {
             notified.await;
         }
     }
-}
 
-impl Entry {
+    // --- requests ---
+
     /// Asks this one task to end.
     pub(crate) fn cancel(&self, cause: Cause) {
         {
@@ -431,18 +438,12 @@ mod tests {
     use std::mem::size_of;
 
     use super::*;
-    use crate::task::Discard;
 
-    /// A parked task costs its record, 32 bytes in the list, and tokio's own memory.
+    /// A parked task costs its entry, 8 bytes in the list, and tokio's own memory.
     #[test]
     fn sizes() {
         assert_eq!(size_of::<Name>(), 16);
-        assert_eq!(size_of::<crate::Ctx>(), 24);
-        let counts = 2 * size_of::<usize>();
-        assert!(
-            counts + size_of::<Record<Discard>>() <= 112,
-            "{}",
-            size_of::<Record<Discard>>()
-        );
+        assert_eq!(size_of::<crate::Ctx>(), 16);
+        assert_eq!(size_of::<Entry>(), 96);
     }
 }

@@ -4,14 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
-use crate::entry::{Entry, Record};
+use crate::entry::Entry;
 use crate::panic::guard;
+use crate::shared::EntryRef;
 use crate::snapshot::TaskInfo;
-use crate::task::Sink;
 use crate::{Cause, Name, PanicInfo};
 
 /// How a task ended.
@@ -102,12 +103,53 @@ pub enum NotDone {
 /// # Cancel safety
 /// Awaiting `&mut handle` is cancel safe: giving up the await loses nothing.
 pub struct TaskHandle<T> {
-    record: Arc<Record<Slot<T>>>,
-    taken: bool,
+    entry: EntryRef,
+    result: Source<T>,
 }
 
-/// Where a result waits for the handle: in the task's own record, so tokio's memory of the task is
-/// free as soon as the task has ended.
+/// Where the handle gets the result from.
+enum Source<T> {
+    /// From tokio, which keeps it in the memory of the task.
+    Task(JoinHandle<Kept<T>>),
+    /// From a thread.
+    Thread(Arc<Slot<T>>),
+    /// It was taken.
+    Taken,
+}
+
+/// An outcome on its way to the handle, in as little room as can be: it lies where the task's future
+/// was. If nobody takes it, a panic of its destructor is nobody's.
+pub(crate) struct Kept<T>(Option<Result<T, Box<Outcome<T>>>>);
+
+impl<T> Kept<T> {
+    #[inline]
+    pub(crate) fn new(outcome: Outcome<T>) -> Self {
+        Self(Some(match outcome {
+            Outcome::Done(value) => Ok(value),
+            other => Err(Box::new(other)),
+        }))
+    }
+
+    #[inline]
+    fn take(mut self) -> Outcome<T> {
+        match self.0.take() {
+            Some(Ok(value)) => Outcome::Done(value),
+            Some(Err(other)) => *other,
+            None => Outcome::Aborted,
+        }
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            let _ = guard(|| self.0 = None);
+        }
+    }
+}
+
+/// Where the result of blocking work waits for the handle.
 pub(crate) struct Slot<T>(Mutex<State<T>>);
 
 enum State<T> {
@@ -153,11 +195,9 @@ impl<T> Slot<T> {
             let _ = guard(|| drop(old));
         }
     }
-}
 
-impl<T> Sink<T> for Slot<T> {
-    #[inline]
-    fn deliver(&self, outcome: Outcome<T>) {
+    /// Hands the outcome over.
+    pub(crate) fn deliver(&self, outcome: Outcome<T>) {
         let mut state = self.0.lock();
         match &*state {
             State::Closed => {
@@ -177,10 +217,17 @@ impl<T> Sink<T> for Slot<T> {
 
 impl<T> TaskHandle<T> {
     #[inline]
-    pub(crate) fn new(record: Arc<Record<Slot<T>>>) -> Self {
+    pub(crate) fn new(entry: EntryRef, task: JoinHandle<Kept<T>>) -> Self {
         Self {
-            record,
-            taken: false,
+            entry,
+            result: Source::Task(task),
+        }
+    }
+
+    pub(crate) fn of_thread(entry: EntryRef, slot: Arc<Slot<T>>) -> Self {
+        Self {
+            entry,
+            result: Source::Thread(slot),
         }
     }
 
@@ -192,25 +239,25 @@ impl<T> TaskHandle<T> {
     /// Whether the task has ended and its future was dropped.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.record.has_ended()
+        self.entry.has_ended()
     }
 
     /// The task's number; no other task of this process ever has it.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.record.id
+        self.entry.id
     }
 
     /// The task's name.
     #[must_use]
     pub fn name(&self) -> &Name {
-        &self.record.name
+        &self.entry.name
     }
 
     /// What is known of the task at this moment.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
-        TaskInfo::of(&*self.record)
+        TaskInfo::of(&self.entry)
     }
 }
 
@@ -237,7 +284,7 @@ impl<T: Send + 'static> TaskHandle<T> {
     }
 
     pub(crate) fn entry(&self) -> &Entry {
-        &*self.record
+        &self.entry
     }
 }
 
@@ -246,16 +293,24 @@ impl<T> Future for TaskHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
-        let polled = self.record.slot_for_result.poll(cx.waker());
-        self.taken = polled.is_ready();
-        polled
+        let outcome = match &mut self.result {
+            // Tokio has no result if the runtime ended before the task.
+            Source::Task(task) => {
+                ready!(Pin::new(task).poll(cx)).map_or(Outcome::Aborted, Kept::take)
+            }
+            Source::Thread(slot) => ready!(slot.poll(cx.waker())),
+            // Polled again after it was ready; a future may do anything but be unsound then.
+            Source::Taken => Outcome::Aborted,
+        };
+        self.result = Source::Taken;
+        Poll::Ready(outcome)
     }
 }
 
 impl<T> Drop for TaskHandle<T> {
     fn drop(&mut self) {
-        if !self.taken {
-            self.record.slot_for_result.close();
+        if let Source::Thread(slot) = &self.result {
+            slot.close();
         }
     }
 }
@@ -263,8 +318,8 @@ impl<T> Drop for TaskHandle<T> {
 impl<T> fmt::Debug for TaskHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskHandle")
-            .field("id", &self.record.id)
-            .field("name", &self.record.name)
+            .field("id", &self.entry.id)
+            .field("name", &self.entry.name)
             .field("finished", &self.is_finished())
             .finish()
     }

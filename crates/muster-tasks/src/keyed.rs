@@ -13,10 +13,10 @@ pub use reconcile::Diff;
 
 use self::map::{KeyGuard, Map, Occupied, Reserved};
 use crate::ctx::Ctx;
-use crate::entry::Entry;
 use crate::error::Closed;
 use crate::group::{Group, StopOptions};
 use crate::handle::TaskHandle;
+use crate::shared::EntryRef;
 use crate::snapshot::TaskInfo;
 use crate::{Cause, Name};
 
@@ -264,7 +264,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
     /// What is known of the key's task.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<TaskInfo> {
-        self.map.entry_of(key).map(|entry| TaskInfo::of(&*entry))
+        self.map.entry_of(key).map(|entry| TaskInfo::of(&entry))
     }
 
     /// Whether the key has a live task.
@@ -357,22 +357,22 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Keyed<K> {
         let occupied = self
             .map
             .occupy(&key, &name, reserved.is_some(), hash, enter)?;
-        let Occupied { entry, generation } = occupied;
+        let Occupied { live, generation } = occupied;
         let guard = KeyGuard::new(Arc::clone(&self.map), key, generation);
-        Ok(self.group.launch_scoped(entry, guard, work))
+        Ok(self.group.launch_scoped(live, guard, work))
     }
 }
 
 /// Ends one task in bounded time.
-async fn end(entry: &Arc<Entry>, cause: &Cause, options: StopOptions) -> Stopped {
-    let tasks = vec![((), Arc::clone(entry))];
+async fn end(entry: &EntryRef, cause: &Cause, options: StopOptions) -> Stopped {
+    let tasks = vec![((), entry.clone())];
     let ended = end_all(tasks, cause, options).await.pop();
     ended.map_or(Stopped::NotRunning, |((), stopped)| stopped)
 }
 
 /// Ends tasks together, in the bounded time of one.
 async fn end_all<K>(
-    tasks: Vec<(K, Arc<Entry>)>,
+    tasks: Vec<(K, EntryRef)>,
     cause: &Cause,
     options: StopOptions,
 ) -> Vec<(K, Stopped)> {
@@ -395,7 +395,7 @@ async fn end_all<K>(
     for (key, entry) in left {
         let stopped = match tokio::time::timeout_at(abort_until, entry.ended()).await {
             Ok(()) => Stopped::Aborted,
-            Err(_) => Stopped::Stuck(Box::new(TaskInfo::of(&*entry))),
+            Err(_) => Stopped::Stuck(Box::new(TaskInfo::of(&entry))),
         };
         ended.push((key, stopped));
     }

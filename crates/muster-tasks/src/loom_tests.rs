@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::thread;
 
-use crate::entry::{End, Entry, Record};
+use crate::entry::End;
 use crate::group::GroupInner;
+use crate::shared::Live;
 use crate::signal::{CANCEL, HAS_CTX};
-use crate::task::Discard;
 use crate::{Cause, Closed, Ctx, Group};
 
 /// Counts wakes.
@@ -41,14 +41,13 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-fn register(group: &Arc<GroupInner>, bits: u16) -> Result<Arc<Entry>, Closed> {
-    let record: Arc<Record<Discard>> =
-        group.register("task".into(), Location::caller(), bits, Discard)?;
-    Ok(record)
+fn register(group: &Arc<GroupInner>, bits: u16) -> Result<Live, Closed> {
+    let (live, []) = group.register("task".into(), Location::caller(), bits)?;
+    Ok(live)
 }
 
 /// A task that waits for ever unless it is dropped; one poll of it. Returns whether it has ended.
-fn poll(entry: &Entry, waker: &Waker) -> bool {
+fn poll(entry: &Live, waker: &Waker) -> bool {
     let bits = entry.begin_poll(waker);
     if entry.must_drop(bits) {
         entry.finish(End::Cancelled);
@@ -59,7 +58,7 @@ fn poll(entry: &Entry, waker: &Waker) -> bool {
 }
 
 /// What the scheduler does when a task was woken: polls it once more. It must end then.
-fn settle(entry: &Entry, wakes: &Arc<Wakes>) {
+fn settle(entry: &Live, wakes: &Arc<Wakes>) {
     assert!(wakes.count() > 0, "nobody woke the task");
     assert!(
         poll(entry, &Waker::from(Arc::clone(wakes))),
@@ -96,11 +95,11 @@ fn loom_first_poll_cancel_and_abort() {
         let wakes = Arc::new(Wakes::default());
         let threads = [
             thread::spawn({
-                let entry = Arc::clone(&entry);
+                let entry = entry.share();
                 move || entry.request(CANCEL)
             }),
             thread::spawn({
-                let entry = Arc::clone(&entry);
+                let entry = entry.share();
                 move || entry.abort()
             }),
         ];
@@ -126,7 +125,7 @@ fn loom_abort_after_a_cancel_that_was_heard() {
         assert!(!poll(&entry, &waker));
         entry.request(CANCEL);
         let aborter = thread::spawn({
-            let entry = Arc::clone(&entry);
+            let entry = entry.share();
             move || entry.abort()
         });
         // The task hears of the cancel and goes on in its grace period.
@@ -164,12 +163,12 @@ fn loom_waiter_with_a_foreign_waker() {
         let own = Arc::new(Wakes::default());
         assert!(!poll(&entry, &Waker::from(own)));
         let canceller = thread::spawn({
-            let entry = Arc::clone(&entry);
+            let entry = entry.share();
             move || entry.request(CANCEL)
         });
         let foreign = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&foreign));
-        let cx = Ctx::new(Arc::clone(&entry));
+        let cx = Ctx::new(entry.share());
         let mut cancelled = pin!(cx.cancelled());
         let first = cancelled.as_mut().poll(&mut Context::from_waker(&waker));
         canceller.join().unwrap();
@@ -187,11 +186,9 @@ fn loom_end_and_waiting_for_it() {
     check(|| {
         let root = Group::root("root");
         let entry = register(&root.inner, 0).unwrap();
-        let finisher = thread::spawn({
-            let entry = Arc::clone(&entry);
-            move || entry.finish(End::Done)
-        });
-        wait_for(entry.ended(), || finisher.join().unwrap());
+        let handle = entry.share();
+        let finisher = thread::spawn(move || entry.finish(End::Done));
+        wait_for(handle.ended(), || finisher.join().unwrap());
     });
 }
 
@@ -233,5 +230,35 @@ fn loom_last_handle_and_the_last_task() {
             "an empty group stayed in its parent"
         );
         assert_eq!(root.summary().done, 1);
+    });
+}
+
+#[test]
+fn loom_references_and_the_list() {
+    check(|| {
+        let root = Group::root("root");
+        let (live, [handle]) = root
+            .inner
+            .register("task".into(), Location::caller(), 0)
+            .unwrap();
+        let freed = Arc::downgrade(&root.inner);
+        let threads = [
+            // The task ends and lets go of the entry.
+            thread::spawn(move || live.finish(End::Done)),
+            // Its handle does.
+            thread::spawn(move || drop(handle)),
+        ];
+        // A snapshot takes a reference from the list, or comes too late.
+        root.inner
+            .each_entry(|entry| assert_eq!(&*entry.name, "task"));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        drop(root);
+        assert_eq!(
+            freed.strong_count(),
+            0,
+            "the entry, which holds its group, stayed"
+        );
     });
 }

@@ -64,10 +64,6 @@ impl<T> Places<T> {
         self.chunks.get(place / CHUNK)?.get(place % CHUNK)?.as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
-        self.slot(place)?.as_mut()
-    }
-
     #[inline]
     pub(crate) fn remove(&mut self, place: u32) -> Option<T> {
         let value = self.slot(place)?.take()?;

@@ -2,15 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use crate::Cause;
-use crate::entry::Entry;
 use crate::group::{Group, StopOptions};
 use crate::panic::guard;
+use crate::shared::EntryRef;
 use crate::signal::ABORT;
 use crate::task::{Ended, Work};
 
@@ -26,13 +25,13 @@ pin_project! {
         ended: Option<Ended<F::Output>>,
         drain: Option<Drain>,
         forced: bool,
-        entry: Arc<Entry>,
+        entry: EntryRef,
         guard: G,
     }
 }
 
 impl<F: Future, G> Scoped<F, G> {
-    pub(crate) fn new(fut: F, entry: Arc<Entry>, guard: G) -> Self {
+    pub(crate) fn new(fut: F, entry: EntryRef, guard: G) -> Self {
         Self {
             fut: Some(fut),
             ended: None,
@@ -54,7 +53,7 @@ impl<F: Future, G> Work for Scoped<F, G> {
         bits: u16,
     ) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
-        let entry = &*this.entry;
+        let entry = this.entry;
         if let Some(fut) = this.fut.as_mut().as_pin_mut() {
             let mut ended = if must_drop {
                 Ended::Dropped
@@ -74,7 +73,7 @@ impl<F: Future, G> Work for Scoped<F, G> {
                     grace: scope.inner.settings.grace,
                     ..StopOptions::default()
                 };
-                Box::pin(drain(scope, Arc::clone(entry), options)) as Drain
+                Box::pin(drain(scope, entry.clone(), options)) as Drain
             });
         }
         if let Some(drain) = this.drain.as_mut() {
@@ -91,7 +90,7 @@ impl<F: Future, G> Work for Scoped<F, G> {
     }
 }
 
-async fn drain(scope: Group, entry: Arc<Entry>, options: StopOptions) {
+async fn drain(scope: Group, entry: EntryRef, options: StopOptions) {
     scope.cancel(Cause::OwnerEnded);
     let report = scope.stop_with(options).await;
     if !report.is_clean() {

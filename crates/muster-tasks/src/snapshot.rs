@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::entry::Record;
+use crate::entry::Entry;
 use crate::group::{GroupInner, ORPHANED};
 use crate::panic::CodeLocation;
 use crate::signal::{ABORT, BLOCKING, CANCEL};
@@ -111,11 +111,11 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    pub(crate) fn of<S: ?Sized>(entry: &Record<S>) -> Self {
+    pub(crate) fn of(entry: &Entry) -> Self {
         Self::within(entry, entry.group.path())
     }
 
-    fn within<S: ?Sized>(entry: &Record<S>, group: Arc<str>) -> Self {
+    fn within(entry: &Entry, group: Arc<str>) -> Self {
         let bits = entry.signal.bits();
         let (polls, polling_for, since) = entry.poll_state();
         let state = match (bits, polling_for, polls) {
@@ -287,7 +287,7 @@ impl Taking<'_> {
             if !takes_group {
                 return;
             }
-            let info = TaskInfo::within(&**entry, Arc::clone(&path));
+            let info = TaskInfo::within(entry, Arc::clone(&path));
             if !self.options.takes(&info) {
             } else if self.room == 0 {
                 self.left_out += 1;
@@ -387,7 +387,7 @@ pub(crate) fn stuck(top: &Arc<GroupInner>, longer_than: Duration) -> Vec<TaskInf
                 entry.poll_state().1.is_some_and(|time| time > longer_than)
             };
             if is_stuck {
-                stuck.push(TaskInfo::of(&**entry));
+                stuck.push(TaskInfo::of(entry));
             }
         });
     });

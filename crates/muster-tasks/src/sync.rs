@@ -3,12 +3,12 @@
 #[cfg(not(all(loom, test)))]
 mod real {
     pub(crate) use parking_lot::Mutex;
-    pub(crate) use std::sync::atomic::{AtomicU16, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 }
 
 #[cfg(all(loom, test))]
 mod real {
-    pub(crate) use loom::sync::atomic::{AtomicU16, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 
     /// loom's mutex with the interface of `parking_lot`.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

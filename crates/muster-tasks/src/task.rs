@@ -2,15 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::ctx::Ctx;
-use crate::entry::{End, Record};
-use crate::handle::Outcome;
+use crate::entry::{End, Entry};
+use crate::handle::{Kept, Outcome};
 use crate::panic::{PanicInfo, guard};
+use crate::shared::Live;
 use crate::signal::ABORT;
 
 /// How a piece of work came to its end.
@@ -101,16 +101,34 @@ impl<C: FnOnce(Ctx) -> F, F: Future> Future for WithCx<C, F> {
 
 /// What becomes of a task's outcome.
 pub(crate) trait Sink<T> {
-    fn deliver(&self, outcome: Outcome<T>);
+    /// What the task leaves in tokio's memory of it.
+    type Output: Send + 'static;
+
+    fn take(&self, outcome: Outcome<T>) -> Self::Output;
 }
 
 /// Nobody wants the result.
 pub(crate) struct Discard;
 
 impl<T> Sink<T> for Discard {
-    fn deliver(&self, outcome: Outcome<T>) {
+    type Output = ();
+
+    #[inline]
+    fn take(&self, outcome: Outcome<T>) {
         // The value's destructor may panic, and nobody is there to be told.
         let _ = guard(|| drop(outcome));
+    }
+}
+
+/// A handle may take the result.
+pub(crate) struct Keep;
+
+impl<T: Send + 'static> Sink<T> for Keep {
+    type Output = Kept<T>;
+
+    #[inline]
+    fn take(&self, outcome: Outcome<T>) -> Kept<T> {
+        Kept::new(outcome)
     }
 }
 
@@ -123,7 +141,8 @@ pin_project! {
     {
         #[pin]
         work: Option<W>,
-        record: Arc<Record<S>>,
+        live: Live,
+        sink: S,
     }
 
     impl<W, S> PinnedDrop for Task<W, S>
@@ -138,33 +157,34 @@ pin_project! {
             }
             // Only a runtime that shuts down drops a task that has not ended.
             let _ = guard(|| this.work.set(None));
-            this.record.finish(End::Aborted);
-            this.record.slot_for_result.deliver(Outcome::Aborted);
+            this.live.finish(End::Aborted);
+            drop(this.sink.take(Outcome::Aborted));
         }
     }
 }
 
 impl<W: Work, S: Sink<W::Value>> Task<W, S> {
     #[inline]
-    pub(crate) fn new(work: W, record: Arc<Record<S>>) -> Self {
+    pub(crate) fn new(work: W, live: Live, sink: S) -> Self {
         Self {
             work: Some(work),
-            record,
+            live,
+            sink,
         }
     }
 }
 
 impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
-    type Output = ();
+    type Output = S::Output;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Output> {
         let mut this = self.project();
-        let record = &**this.record;
-        let bits = record.begin_poll(cx.waker());
+        let live = &*this.live;
+        let bits = live.begin_poll(cx.waker());
         let stepped = guard(|| {
             let stepped = match this.work.as_mut().as_pin_mut() {
-                Some(work) => work.step(cx, record.must_drop(bits), bits),
+                Some(work) => work.step(cx, live.must_drop(bits), bits),
                 None => Poll::Ready(Ended::Dropped),
             };
             if stepped.is_ready() {
@@ -174,7 +194,7 @@ impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
         });
         let ended = match stepped {
             Ok(Poll::Pending) => {
-                record.end_poll(cx.waker(), bits);
+                live.end_poll(cx.waker(), bits);
                 return Poll::Pending;
             }
             Ok(Poll::Ready(ended)) => ended,
@@ -183,39 +203,37 @@ impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
                 Ended::Panicked(info)
             }
         };
-        conclude(record, ended);
-        Poll::Ready(())
+        Poll::Ready(this.sink.take(conclude(live, ended)))
     }
 }
 
-/// Books the end of a task whose work has been dropped, and hands its outcome over.
+/// Books the end of a task whose work has been dropped. Returns its outcome.
 #[inline]
-pub(crate) fn conclude<T, S: Sink<T>>(record: &Record<S>, ended: Ended<T>) {
-    let outcome = match ended {
+pub(crate) fn conclude<T>(live: &Live, ended: Ended<T>) -> Outcome<T> {
+    match ended {
         Ended::Done(value) => {
-            record.finish(End::Done);
+            live.finish(End::Done);
             Outcome::Done(value)
         }
         Ended::Panicked(info) => {
-            record.group.on_panic(record, info.clone());
-            record.finish(End::Panicked);
+            live.group.on_panic(live, info.clone());
+            live.finish(End::Panicked);
             Outcome::Panicked(info)
         }
         Ended::Dropped => {
-            let outcome = outcome_of_dropped(record);
-            let forced = matches!(outcome, Outcome::Aborted) || record.signal.bits() & ABORT != 0;
-            record.finish(if forced { End::Aborted } else { End::Cancelled });
+            let outcome = outcome_of_dropped(live);
+            let forced = matches!(outcome, Outcome::Aborted) || live.signal.bits() & ABORT != 0;
+            live.finish(if forced { End::Aborted } else { End::Cancelled });
             outcome
         }
-    };
-    record.slot_for_result.deliver(outcome);
+    }
 }
 
 #[cold]
-fn outcome_of_dropped<T, S: ?Sized>(record: &Record<S>) -> Outcome<T> {
-    match record.cause() {
+fn outcome_of_dropped<T>(entry: &Entry) -> Outcome<T> {
+    match entry.cause() {
         Some(cause) if cause.is_timeout() => Outcome::TimedOut,
-        Some(cause) if record.signal.bits() & ABORT == 0 => Outcome::Cancelled(cause),
+        Some(cause) if entry.signal.bits() & ABORT == 0 => Outcome::Cancelled(cause),
         _ => Outcome::Aborted,
     }
 }

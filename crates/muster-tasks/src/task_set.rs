@@ -77,8 +77,10 @@ struct Slot<T> {
     ended: Arc<Ended<T>>,
 }
 
-impl<T> Sink<T> for Slot<T> {
-    fn deliver(&self, outcome: Outcome<T>) {
+impl<T: Send + 'static> Sink<T> for Slot<T> {
+    type Output = ();
+
+    fn take(&self, outcome: Outcome<T>) {
         let waker = {
             let mut queue = self.ended.0.lock();
             queue.outcomes.push_back((self.index, outcome));
@@ -145,11 +147,10 @@ impl<T: Send + 'static> TaskSet<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let (name, index) = (name.into(), self.names.len());
-        let record = self
-            .group
-            .enter(name.clone(), Location::caller(), 0, self.slot())?;
+        let (live, []) = self.group.enter(name.clone(), Location::caller(), 0)?;
+        let slot = self.slot();
         self.names.push(name);
-        self.group.start(record, fut);
+        drop(self.group.start(live, fut, slot));
         Ok(index)
     }
 
@@ -164,12 +165,13 @@ impl<T: Send + 'static> TaskSet<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let (name, index) = (name.into(), self.names.len());
-        let record = self
+        let (live, [own]) = self
             .group
-            .enter(name.clone(), Location::caller(), HAS_CTX, self.slot())?;
-        let cx = Ctx::of(&record);
+            .enter(name.clone(), Location::caller(), HAS_CTX)?;
+        let slot = self.slot();
         self.names.push(name);
-        self.group.start(record, WithCx::new(work, cx));
+        let work = WithCx::new(work, Ctx::new(own));
+        drop(self.group.start(live, work, slot));
         Ok(index)
     }
 

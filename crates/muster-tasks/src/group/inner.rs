@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use super::limit::Limit;
 use super::{Group, Policy};
 use crate::blocking::Bound;
-use crate::entry::{Entry, Record};
+use crate::entry::Entry;
 use crate::error::{Closed, FailureKind, Refusal, Summary, TaskFailure};
 use crate::list::List;
+use crate::shared::{EntryRef, Live};
 use crate::signal::{ABORT, CANCEL};
 use crate::sync::Mutex;
 use crate::{Cause, Name};
@@ -188,15 +189,15 @@ impl GroupInner {
 
     // --- the list ---
 
-    /// Makes a task's record and lists it; refused when the group takes no more tasks.
+    /// Makes a task's entry and lists it; refused when the group takes no more tasks. Returns its
+    /// owner and as many references as are wanted.
     #[inline]
-    pub(crate) fn register<S: Send + Sync + 'static>(
+    pub(crate) fn register<const N: usize>(
         self: &Arc<Self>,
         name: Name,
         location: &'static Location<'static>,
         bits: u16,
-        slot: S,
-    ) -> Result<Arc<Record<S>>, Closed> {
+    ) -> Result<(Live, [EntryRef; N]), Closed> {
         let shard = if self.lists.len() == 1 {
             0
         } else {
@@ -204,24 +205,17 @@ impl GroupInner {
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let group = Arc::clone(self);
-        let record = Arc::new(Record::new(
-            group,
-            name,
-            location,
-            id,
-            shard as u8,
-            bits,
-            slot,
-        ));
-        let listed: Arc<Entry> = Arc::<Record<S>>::clone(&record);
-        match self.lists[shard].add(listed) {
-            Ok(live) => {
+        let (entry, others) = EntryRef::several(|count| {
+            Entry::new(group, name, location, id, shard as u8, bits, count)
+        });
+        match self.lists[shard].add(entry) {
+            Ok((task, live)) => {
                 if live > self.settings.max_live {
                     self.warn_over_budget(live);
                 }
-                Ok(record)
+                Ok((task, others))
             }
-            Err(()) => Err(self.refuse(&record.name, self.why_closed())),
+            Err(entry) => Err(self.refuse(&entry.name, self.why_closed())),
         }
     }
 
@@ -285,7 +279,7 @@ impl GroupInner {
     }
 
     /// Calls `f` for each live task of this group alone; never holds a lock meanwhile.
-    pub(crate) fn each_entry(&self, mut f: impl FnMut(&Arc<Entry>)) {
+    pub(crate) fn each_entry(&self, mut f: impl FnMut(&EntryRef)) {
         let mut slice = Vec::new();
         for list in &self.lists {
             let mut from = 0;
@@ -435,7 +429,7 @@ impl GroupInner {
 
     /// A task of this group panicked.
     #[cold]
-    pub(crate) fn on_panic<S: ?Sized>(self: &Arc<Self>, entry: &Record<S>, info: crate::PanicInfo) {
+    pub(crate) fn on_panic(self: &Arc<Self>, entry: &Entry, info: crate::PanicInfo) {
         let at = info
             .location
             .as_ref()
@@ -448,7 +442,7 @@ impl GroupInner {
 
     /// A task of this group returned an error.
     #[cold]
-    pub(crate) fn on_error<S: ?Sized>(self: &Arc<Self>, entry: &Record<S>, error: Arc<str>) {
+    pub(crate) fn on_error(self: &Arc<Self>, entry: &Entry, error: Arc<str>) {
         let (group, task) = (self.path(), &entry.name);
         tracing::warn!(%group, %task, %error, "a task failed");
         self.control.lock().failed += 1;
@@ -567,7 +561,7 @@ impl GroupInner {
     }
 }
 
-fn failure_of<S: ?Sized>(entry: &Record<S>, kind: FailureKind) -> TaskFailure {
+fn failure_of(entry: &Entry, kind: FailureKind) -> TaskFailure {
     TaskFailure {
         task: entry.name.clone(),
         group: entry.group.path(),

@@ -6,18 +6,20 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::Group;
 use super::limit::Place;
 use crate::Name;
 use crate::blocking::{self, BlockingCtx, BlockingOptions};
 use crate::ctx::Ctx;
-use crate::entry::{Entry, Record};
+use crate::entry::Entry;
 use crate::error::{Closed, Refusal};
-use crate::handle::{Slot, TaskHandle};
+use crate::handle::TaskHandle;
 use crate::scope::Scoped;
+use crate::shared::{EntryRef, Live};
 use crate::signal::{HAS_CTX, QUEUED, SCOPED};
-use crate::task::{Discard, Plain, Sink, Task, WithCx, Work};
+use crate::task::{Discard, Keep, Plain, Sink, Task, WithCx, Work};
 
 impl Group {
     /// Spawns a future and returns a handle for its result.
@@ -35,8 +37,8 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), 0, Slot::new())?;
-        Ok(self.keep(entry, fut))
+        let (live, [entry]) = self.enter(name.into(), Location::caller(), 0)?;
+        Ok(TaskHandle::new(entry, self.start(live, fut, Keep)))
     }
 
     /// Spawns work that gets a [`Ctx`], through which it hears of a cancel.
@@ -57,9 +59,9 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Slot::new())?;
-        let cx = Ctx::of(&entry);
-        Ok(self.keep(entry, WithCx::new(work, cx)))
+        let (live, [own, entry]) = self.enter(name.into(), Location::caller(), HAS_CTX)?;
+        let work = WithCx::new(work, Ctx::new(own));
+        Ok(TaskHandle::new(entry, self.start(live, work, Keep)))
     }
 
     /// Spawns a future whose result nobody wants. The cheapest way to spawn.
@@ -72,8 +74,8 @@ impl Group {
     where
         F: Future + Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), 0, Discard)?;
-        self.start(entry, fut);
+        let (live, []) = self.enter(name.into(), Location::caller(), 0)?;
+        drop(self.start(live, fut, Discard));
         Ok(())
     }
 
@@ -88,9 +90,9 @@ impl Group {
         C: FnOnce(Ctx) -> F + Send + 'static,
         F: Future + Send + 'static,
     {
-        let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Discard)?;
-        let cx = Ctx::of(&entry);
-        self.start(entry, WithCx::new(work, cx));
+        let (live, [own]) = self.enter(name.into(), Location::caller(), HAS_CTX)?;
+        let work = WithCx::new(work, Ctx::new(own));
+        drop(self.start(live, work, Discard));
         Ok(())
     }
 
@@ -106,16 +108,15 @@ impl Group {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: fmt::Display,
     {
-        let entry = self.enter(name.into(), Location::caller(), HAS_CTX, Discard)?;
-        let cx = Ctx::of(&entry);
-        let own = Arc::clone(&entry);
-        self.start(entry, async move {
-            let error = match work(cx).await {
+        let (live, [cx, own]) = self.enter(name.into(), Location::caller(), HAS_CTX)?;
+        let fut = async move {
+            let error = match work(Ctx::new(cx)).await {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
             };
             own.group.on_error(&own, error.into());
-        });
+        };
+        drop(self.start(live, fut, Discard));
         Ok(())
     }
 
@@ -234,23 +235,24 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter_scoped(name.into(), Location::caller())?;
-        Ok(self.launch_scoped(entry, (), work))
+        let live = self.enter_scoped(name.into(), Location::caller())?;
+        Ok(self.launch_scoped(live, (), work))
     }
 
     /// Lists a scoped task that [`launch_scoped`](Self::launch_scoped) starts.
-    pub(crate) fn enter_scoped<T: Send + 'static>(
+    pub(crate) fn enter_scoped(
         &self,
         name: Name,
         location: &'static Location<'static>,
-    ) -> Result<Arc<Record<Slot<T>>>, Closed> {
-        self.enter(name, location, HAS_CTX | SCOPED, Slot::new())
+    ) -> Result<Live, Closed> {
+        let (live, []) = self.enter(name, location, HAS_CTX | SCOPED)?;
+        Ok(live)
     }
 
     /// Starts scoped work with a guard that is dropped after the work and its scope.
     pub(crate) fn launch_scoped<C, F, G>(
         &self,
-        entry: Arc<Record<Slot<F::Output>>>,
+        live: Live,
         guard: G,
         work: C,
     ) -> TaskHandle<F::Output>
@@ -260,9 +262,8 @@ impl Group {
         F::Output: Send + 'static,
         G: Send + 'static,
     {
-        let cx = Ctx::of(&entry);
+        let (cx, own, entry) = (Ctx::new(live.share()), live.share(), live.share());
         let limit = self.inner.settings.limit.clone();
-        let own = Arc::clone(&entry);
         let fut = async move {
             let _place = match limit {
                 Some(limit) => Some(queue(&own, limit).await),
@@ -270,12 +271,8 @@ impl Group {
             };
             work(cx).await
         };
-        let scoped: Arc<Entry> = Arc::<Record<Slot<F::Output>>>::clone(&entry);
-        self.launch(Task::new(
-            Scoped::new(fut, scoped, guard),
-            Arc::clone(&entry),
-        ));
-        TaskHandle::new(entry)
+        let work = Scoped::new(fut, live.share(), guard);
+        TaskHandle::new(entry, self.launch(Task::new(work, live, Keep)))
     }
 
     fn spawn_at<F>(
@@ -289,26 +286,25 @@ impl Group {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let entry = self.enter(name, location, 0, Slot::new())?;
+        let (live, [entry]) = self.enter(name, location, 0)?;
         // The place is held already: the task does not queue.
-        entry.signal.clear(QUEUED);
+        live.signal.clear(QUEUED);
         let fut = async move {
             let _place = place;
             fut.await
         };
-        self.launch(Task::new(Plain { fut }, Arc::clone(&entry)));
-        Ok(TaskHandle::new(entry))
+        let task = self.launch(Task::new(Plain { fut }, live, Keep));
+        Ok(TaskHandle::new(entry, task))
     }
 
     /// Lists a task that [`launch`](Self::launch) starts.
     #[inline]
-    pub(crate) fn enter<S: Send + Sync + 'static>(
+    pub(crate) fn enter<const N: usize>(
         &self,
         name: Name,
         location: &'static Location<'static>,
         bits: u16,
-        slot: S,
-    ) -> Result<Arc<Record<S>>, Closed> {
+    ) -> Result<(Live, [EntryRef; N]), Closed> {
         if self.inner.runtime.is_none() && Handle::try_current().is_err() {
             return Err(self.inner.refuse(&name, Refusal::NoRuntime));
         }
@@ -317,35 +313,25 @@ impl Group {
         } else {
             0
         };
-        self.inner.register(name, location, bits | queued, slot)
-    }
-
-    #[inline]
-    fn keep<F>(&self, entry: Arc<Record<Slot<F::Output>>>, fut: F) -> TaskHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.start(Arc::clone(&entry), fut);
-        TaskHandle::new(entry)
+        self.inner.register(name, location, bits | queued)
     }
 
     /// Starts a listed task, under the group's limit.
     #[inline]
-    pub(crate) fn start<F, S>(&self, entry: Arc<Record<S>>, fut: F)
+    pub(crate) fn start<F, S>(&self, live: Live, fut: F, sink: S) -> JoinHandle<S::Output>
     where
         F: Future + Send + 'static,
-        S: Sink<F::Output> + Send + Sync + 'static,
+        S: Sink<F::Output> + Send + 'static,
     {
         match &self.inner.settings.limit {
-            None => self.launch(Task::new(Plain { fut }, entry)),
+            None => self.launch(Task::new(Plain { fut }, live, sink)),
             Some(limit) => {
-                let (limit, own) = (Arc::clone(limit), Arc::clone(&entry));
+                let (limit, own) = (Arc::clone(limit), live.share());
                 let fut = async move {
                     let _place = queue(&own, limit).await;
                     fut.await
                 };
-                self.launch(Task::new(Plain { fut }, entry));
+                self.launch(Task::new(Plain { fut }, live, sink))
             }
         }
     }
@@ -355,20 +341,20 @@ impl Group {
         clippy::disallowed_methods,
         reason = "the one place where group tasks are spawned"
     )]
-    pub(crate) fn launch<W, S>(&self, task: Task<W, S>)
+    pub(crate) fn launch<W, S>(&self, task: Task<W, S>) -> JoinHandle<S::Output>
     where
         W: Work + Send + 'static,
-        S: Sink<W::Value> + Send + Sync + 'static,
+        S: Sink<W::Value> + Send + 'static,
     {
-        drop(match &self.inner.runtime {
+        match &self.inner.runtime {
             Some(runtime) => runtime.spawn(task),
             None => tokio::spawn(task),
-        });
+        }
     }
 }
 
 /// Waits for a place under the limit. A task that waits can be dropped without harm.
-async fn queue<S>(entry: &Record<S>, limit: Arc<super::limit::Limit>) -> Place {
+async fn queue(entry: &Entry, limit: Arc<super::limit::Limit>) -> Place {
     let place = limit.place().await;
     entry.signal.clear(QUEUED);
     place

@@ -201,7 +201,7 @@ impl Group {
             StopOrder::ReverseStart => {
                 inner.close();
                 let mut entries = Vec::new();
-                inner.walk(|group| group.each_entry(|entry| entries.push(Arc::clone(entry))));
+                inner.walk(|group| group.each_entry(|entry| entries.push(entry.clone())));
                 entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id));
                 for entry in entries {
                     entry.cancel(Cause::Stop);
@@ -252,7 +252,7 @@ fn remains(top: &Arc<GroupInner>) -> (Vec<TaskInfo>, Vec<TaskInfo>) {
     let (mut stuck, mut blocking) = (Vec::new(), Vec::new());
     top.walk(|group| {
         group.each_entry(|entry| {
-            let info = TaskInfo::of(&**entry);
+            let info = TaskInfo::of(entry);
             if entry.is_blocking() {
                 blocking.push(info);
             } else {

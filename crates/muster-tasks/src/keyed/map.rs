@@ -10,9 +10,8 @@ use tokio::sync::{Mutex as Turns, MutexGuard, OwnedMutexGuard};
 
 use super::{Exists, KeyInfo, StartError};
 use crate::Name;
-use crate::entry::{Entry, Record};
 use crate::error::Closed;
-use crate::handle::Slot as ResultSlot;
+use crate::shared::{EntryRef, Live as LiveEntry};
 use crate::snapshot::TaskInfo;
 
 /// The keys and their tasks. Tasks hold it, so it holds no handle of their group.
@@ -38,14 +37,14 @@ struct Slot {
 }
 
 struct Live {
-    entry: Arc<Entry>,
+    entry: EntryRef,
     generation: u64,
     hash: Option<u64>,
 }
 
 /// A key's new generation, listed but not yet launched.
-pub(super) struct Occupied<T> {
-    pub(super) entry: Arc<Record<ResultSlot<T>>>,
+pub(super) struct Occupied {
+    pub(super) live: LiveEntry,
     pub(super) generation: u64,
 }
 
@@ -62,14 +61,14 @@ impl<K: Hash + Eq + Clone> Map<K> {
     }
 
     /// Gives a free key to a new task. With `reserved`, the caller holds the key's reservation.
-    pub(super) fn occupy<T: Send + 'static>(
+    pub(super) fn occupy(
         &self,
         key: &K,
         name: &Name,
         reserved: bool,
         hash: Option<u64>,
-        enter: impl FnOnce(Name) -> Result<Arc<Record<ResultSlot<T>>>, Closed>,
-    ) -> Result<Occupied<T>, StartError> {
+        enter: impl FnOnce(Name) -> Result<LiveEntry, Closed>,
+    ) -> Result<Occupied, StartError> {
         let mut state = self.state.lock();
         let taken = match state.slots.get(key) {
             Some(slot) => slot.task.is_some() || (slot.reserved > 0 && !reserved),
@@ -78,12 +77,12 @@ impl<K: Hash + Eq + Clone> Map<K> {
         if taken {
             return Err(Exists { key: name.clone() }.into());
         }
-        let entry = enter(name.clone())?;
+        let task = enter(name.clone())?;
         state.generations += 1;
         state.live += 1;
         let generation = state.generations;
         let live = Live {
-            entry: Arc::<Record<ResultSlot<T>>>::clone(&entry),
+            entry: task.share(),
             generation,
             hash,
         };
@@ -92,7 +91,10 @@ impl<K: Hash + Eq + Clone> Map<K> {
             .entry(key.clone())
             .or_insert_with(Slot::new)
             .task = Some(live);
-        Ok(Occupied { entry, generation })
+        Ok(Occupied {
+            live: task,
+            generation,
+        })
     }
 
     /// Waits for the turn to reconcile.
@@ -100,10 +102,10 @@ impl<K: Hash + Eq + Clone> Map<K> {
         self.reconciling.lock().await
     }
 
-    pub(super) fn entry_of(&self, key: &K) -> Option<Arc<Entry>> {
+    pub(super) fn entry_of(&self, key: &K) -> Option<EntryRef> {
         let state = self.state.lock();
         let task = state.slots.get(key)?.task.as_ref()?;
-        Some(Arc::clone(&task.entry))
+        Some(task.entry.clone())
     }
 
     pub(super) fn hash_of(&self, key: &K) -> Option<u64> {
@@ -115,14 +117,14 @@ impl<K: Hash + Eq + Clone> Map<K> {
     }
 
     /// The tasks of the keys that match.
-    pub(super) fn entries(&self, mut matches: impl FnMut(&K) -> bool) -> Vec<(K, Arc<Entry>)> {
+    pub(super) fn entries(&self, mut matches: impl FnMut(&K) -> bool) -> Vec<(K, EntryRef)> {
         let state = self.state.lock();
         let live = state
             .slots
             .iter()
             .filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
         live.filter(|(key, _)| matches(key))
-            .map(|(key, task)| (key.clone(), Arc::clone(&task.entry)))
+            .map(|(key, task)| (key.clone(), task.entry.clone()))
             .collect()
     }
 
@@ -143,15 +145,8 @@ impl<K: Hash + Eq + Clone> Map<K> {
                 .slots
                 .iter()
                 .filter_map(|(key, slot)| Some((key, slot.task.as_ref()?)));
-            live.map(|(key, task)| {
-                (
-                    key.clone(),
-                    task.generation,
-                    task.hash,
-                    Arc::clone(&task.entry),
-                )
-            })
-            .collect()
+            live.map(|(key, task)| (key.clone(), task.generation, task.hash, task.entry.clone()))
+                .collect()
         };
         tasks
             .into_iter()
@@ -159,7 +154,7 @@ impl<K: Hash + Eq + Clone> Map<K> {
                 key,
                 generation,
                 spec_hash,
-                task: TaskInfo::of(&*entry),
+                task: TaskInfo::of(&entry),
             })
             .collect()
     }

@@ -11,8 +11,8 @@ use super::LeakMonitorOptions;
 use super::finding::{Finding, Verdict};
 use super::growth::{Growth, Line, MOST_SAMPLES, Seen};
 use crate::blocking;
-use crate::entry::Entry;
 use crate::group::{GroupInner, ORPHANED};
+use crate::shared::EntryRef;
 use crate::signal::{ABORT, BLOCKING};
 use crate::snapshot::{Age, TaskInfo};
 
@@ -43,17 +43,17 @@ pub(super) struct Sampler {
 struct Case {
     live: usize,
     /// The oldest, the oldest first.
-    oldest: Vec<Arc<Entry>>,
+    oldest: Vec<EntryRef>,
     longest: Duration,
 }
 
 impl Case {
-    fn add(&mut self, entry: &Arc<Entry>, time: Duration) {
+    fn add(&mut self, entry: &EntryRef, time: Duration) {
         self.live += 1;
         self.longest = self.longest.max(time);
         let at = self.oldest.partition_point(|other| other.id < entry.id);
         if at < SHOWN {
-            self.oldest.insert(at, Arc::clone(entry));
+            self.oldest.insert(at, entry.clone());
             self.oldest.truncate(SHOWN);
         }
     }
@@ -63,7 +63,7 @@ impl Case {
 struct Cases(HashMap<(Verdict, Place), Case>);
 
 impl Cases {
-    fn add(&mut self, verdict: Verdict, entry: &Arc<Entry>, time: Duration) {
+    fn add(&mut self, verdict: Verdict, entry: &EntryRef, time: Duration) {
         let case = self.0.entry((verdict, entry.location)).or_insert(Case {
             live: 0,
             oldest: Vec::new(),
@@ -202,7 +202,7 @@ impl Sampler {
                 tasks: case
                     .oldest
                     .iter()
-                    .map(|entry| TaskInfo::of(&**entry))
+                    .map(|entry| TaskInfo::of(entry))
                     .collect(),
             });
         }

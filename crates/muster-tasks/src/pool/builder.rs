@@ -12,7 +12,6 @@ use super::worker::{self, Keeper, Place, Work};
 use super::{Inner, Pool, ShrinkMode};
 use crate::Name;
 use crate::ctx::Ctx;
-use crate::entry::Entry;
 use crate::error::Closed;
 use crate::group::Group;
 use crate::scope::Scoped;
@@ -165,14 +164,13 @@ fn keep<J: Send + 'static, T: Send + 'static>(
     location: &'static Location<'static>,
     shared: &Arc<Shared<J, T>>,
 ) -> Result<(), Closed> {
-    let record = group.enter("keeper".into(), location, HAS_CTX | SCOPED, Discard)?;
-    let entry: Arc<Entry> = Arc::<crate::entry::Record<Discard>>::clone(&record);
+    let (live, [entry, own]) = group.enter("keeper".into(), location, HAS_CTX | SCOPED)?;
     let guard = Keeper {
         shared: Arc::clone(shared),
         group: Arc::downgrade(&group.inner),
     };
-    let fut = worker::keep(Arc::clone(shared), Ctx::of(&record));
-    group.launch(Task::new(Scoped::new(fut, entry, guard), record));
+    let fut = worker::keep(Arc::clone(shared), Ctx::new(own));
+    drop(group.launch(Task::new(Scoped::new(fut, entry, guard), live, Discard)));
     Ok(())
 }
 
@@ -189,18 +187,17 @@ where
     C: Fn(J, Ctx) -> F + Send + Sync + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let (key, record) = shared.hire(|key| {
-        let record = group.enter("worker".into(), location, HAS_CTX | SCOPED, Discard)?;
-        let entry: Arc<Entry> = Arc::<crate::entry::Record<Discard>>::clone(&record);
-        Ok((entry, (key, record)))
+    let (key, live, entry, own) = shared.hire(|key| {
+        let (live, [listed, entry, own]) =
+            group.enter("worker".into(), location, HAS_CTX | SCOPED)?;
+        Ok((listed, (key, live, entry, own)))
     })?;
-    let entry: Arc<Entry> = Arc::<crate::entry::Record<Discard>>::clone(&record);
     let place = Place {
         shared: Arc::clone(shared),
         key,
         group: Arc::downgrade(&group.inner),
     };
-    let fut = worker::run(Arc::clone(shared), key, Arc::clone(work), Ctx::of(&record));
-    group.launch(Task::new(Scoped::new(fut, entry, place), record));
+    let fut = worker::run(Arc::clone(shared), key, Arc::clone(work), Ctx::new(own));
+    drop(group.launch(Task::new(Scoped::new(fut, entry, place), live, Discard)));
     Ok(())
 }

@@ -15,10 +15,9 @@ use super::stats::{Counts, PoolStats};
 use super::waiters::Waiters;
 use super::{ShrinkMode, SubmitError};
 use crate::Cause;
-use crate::entry::Entry;
 use crate::handle::{Outcome, Slot};
 use crate::panic::guard;
-use crate::task::Sink;
+use crate::shared::EntryRef;
 
 /// A job with what belongs to it.
 pub(super) struct Queued<J, T> {
@@ -75,7 +74,7 @@ enum Phase {
 }
 
 struct Worker {
-    entry: Arc<Entry>,
+    entry: EntryRef,
     waker: Option<Waker>,
     phase: Phase,
     /// It ends instead of taking another job.
@@ -108,7 +107,7 @@ pub(super) struct State<J, T> {
     closed: bool,
     counts: Counts,
     /// Workers to abort, and when.
-    evictions: VecDeque<(Instant, Arc<Entry>)>,
+    evictions: VecDeque<(Instant, EntryRef)>,
     rest_watchers: usize,
 }
 
@@ -135,7 +134,7 @@ pub(super) struct Resizing {
     pub(super) to_start: usize,
     pub(super) leaving: usize,
     wakes: Wakes,
-    to_cancel: Vec<Arc<Entry>>,
+    to_cancel: Vec<EntryRef>,
 }
 
 impl Resizing {
@@ -250,7 +249,7 @@ impl<J, T> Shared<J, T> {
     /// Lists a worker that is about to start. `enter` must run no code of the pool's user.
     pub(super) fn hire<R, E>(
         &self,
-        enter: impl FnOnce(usize) -> Result<(Arc<Entry>, R), E>,
+        enter: impl FnOnce(usize) -> Result<(EntryRef, R), E>,
     ) -> Result<R, E> {
         let mut state = self.state.lock();
         let place = state.workers.vacant_entry();
@@ -550,8 +549,8 @@ impl<J, T> State<J, T> {
             for (_, worker) in &mut self.workers {
                 if worker.leaving && !worker.cancelled && matches!(worker.phase, Phase::Busy(_)) {
                     worker.cancelled = true;
-                    resizing.to_cancel.push(Arc::clone(&worker.entry));
-                    self.evictions.push_back((until, Arc::clone(&worker.entry)));
+                    resizing.to_cancel.push(worker.entry.clone());
+                    self.evictions.push_back((until, worker.entry.clone()));
                 }
             }
         }

@@ -190,21 +190,21 @@ where
         self.started += 1;
         let group_name = &group.inner.name;
         let work = &mut self.job;
-        let Ok(entry) = group.enter_scoped(group_name.clone(), self.location) else {
+        let Ok(live) = group.enter_scoped(group_name.clone(), self.location) else {
             return;
         };
-        let cx = Ctx::of(&entry);
+        let cx = Ctx::new(live.share());
         let fut = match guard(|| work(cx)) {
             Ok(fut) => fut,
             Err(info) => {
-                conclude(&entry, Ended::Panicked(info));
+                let _ = conclude::<()>(&live, Ended::Panicked(info));
                 let mut stats = self.shared.stats.lock();
                 stats.runs += 1;
                 stats.panicked += 1;
                 return;
             }
         };
-        let handle = group.launch_scoped(entry, (), |_cx| async move {
+        let handle = group.launch_scoped(live, (), |_cx| async move {
             fut.await;
         });
         let since = Instant::now();

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::state::Shared;
 use crate::ctx::Ctx;
-use crate::entry::{Entry, Record};
 use crate::group::Group;
 use crate::handle::Outcome;
 use crate::scope::Scoped;
+use crate::shared::Live;
 use crate::task::{Sink, Task, WithCx};
 use crate::{Cause, Name, PanicInfo};
 
@@ -185,7 +185,9 @@ pub(super) struct Report {
 }
 
 impl<T: ChildResult> Sink<T> for Report {
-    fn deliver(&self, outcome: Outcome<T>) {
+    type Output = ();
+
+    fn take(&self, outcome: Outcome<T>) {
         let exit = match outcome {
             Outcome::Done(result) => match crate::panic::guard(|| result.error()) {
                 Ok(None) => Exit::Done,
@@ -203,7 +205,7 @@ impl<T: ChildResult> Sink<T> for Report {
 
 /// Starts a listed child.
 pub(super) trait Launch: Send + Sync {
-    fn launch(self: Arc<Self>, group: &Group, record: Arc<Record<Report>>);
+    fn launch(self: Arc<Self>, group: &Group, live: Live, report: Report);
 }
 
 impl<C, F> Launch for C
@@ -212,10 +214,10 @@ where
     F: Future + Send + 'static,
     F::Output: ChildResult,
 {
-    fn launch(self: Arc<Self>, group: &Group, record: Arc<Record<Report>>) {
-        let cx = Ctx::of(&record);
-        let entry: Arc<Entry> = Arc::<Record<Report>>::clone(&record);
+    fn launch(self: Arc<Self>, group: &Group, live: Live, report: Report) {
+        let cx = Ctx::new(live.share());
         let fut = WithCx::new(move |cx| self(cx), cx);
-        group.launch(Task::new(Scoped::new(fut, entry, ()), record));
+        let work = Scoped::new(fut, live.share(), ());
+        drop(group.launch(Task::new(work, live, report)));
     }
 }

@@ -97,7 +97,7 @@ pub(super) async fn end(shared: &Shared, id: u64, pause: Option<Duration>) -> St
     stopped
 }
 
-async fn end_entry(entry: &Arc<Entry>, shutdown: Shutdown) -> Stopped {
+async fn end_entry(entry: &Entry, shutdown: Shutdown) -> Stopped {
     let asked = match shutdown {
         Shutdown::Brutal => false,
         Shutdown::Timeout(time) => {
@@ -116,6 +116,6 @@ async fn end_entry(entry: &Arc<Entry>, shutdown: Shutdown) -> Stopped {
     entry.abort();
     match timeout(StopOptions::default().abort_after, entry.ended()).await {
         Ok(()) => Stopped::Aborted,
-        Err(_) => Stopped::Stuck(Box::new(TaskInfo::of(&**entry))),
+        Err(_) => Stopped::Stuck(Box::new(TaskInfo::of(entry))),
     }
 }

@@ -13,9 +13,9 @@ use super::child::{ChildSpec, Exit, Launch, Report, Restart, Shutdown};
 use super::{
     AutoShutdown, ChildEvent, ChildId, ChildInfo, ChildState, Settings, Strategy, SupervisorError,
 };
-use crate::entry::{Entry, Record};
 use crate::error::Closed;
 use crate::group::Group;
+use crate::shared::{EntryRef, Live as LiveEntry};
 use crate::signal::{HAS_CTX, SCOPED};
 use crate::snapshot::TaskInfo;
 
@@ -55,12 +55,12 @@ struct Child {
 
 enum Status {
     Running {
-        entry: Arc<Entry>,
+        entry: EntryRef,
         since: Instant,
     },
     /// It was told to end. With `restart` it is started again afterwards.
     Ending {
-        entry: Arc<Entry>,
+        entry: EntryRef,
         restart: Option<Duration>,
     },
     /// It has ended and will be started again.
@@ -81,11 +81,11 @@ pub(super) enum Verdict {
 pub(super) struct Live {
     pub(super) id: u64,
     pub(super) shutdown: Shutdown,
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: EntryRef,
 }
 
 /// A listed child that is to be launched outside of the lock.
-type Listed = (Arc<Record<Report>>, Arc<dyn Launch>);
+type Listed = (LiveEntry, Report, Arc<dyn Launch>);
 
 impl Shared {
     pub(super) fn new(settings: Settings) -> Self {
@@ -114,29 +114,29 @@ impl Shared {
                 return Err(group.inner.refuse(&spec.name, group.inner.why_closed()));
             }
             let id = state.last_id + 1;
-            let (generation, record) = state.enter(self, group, id, &spec)?;
+            let (live, report) = state.enter(self, group, id, &spec)?;
             state.last_id = id;
             let launch = Arc::clone(&spec.launch);
             let child = Child {
-                status: Status::running(&record),
+                status: Status::running(live.share()),
                 spec,
-                generation,
+                generation: report.generation,
                 restarts: 0,
                 streak: 0,
             };
             state.children.insert(id, child);
-            (id, (record, launch))
+            (id, (live, report, launch))
         };
         self.launch(group, id, launch);
         Ok(ChildId(id))
     }
 
-    fn launch(&self, group: &Group, id: u64, (record, launch): Listed) {
+    fn launch(&self, group: &Group, id: u64, (live, report, launch): Listed) {
         self.tell(|| ChildEvent::Started {
             id: ChildId(id),
-            name: record.name.clone(),
+            name: live.name.clone(),
         });
-        launch.launch(group, record);
+        launch.launch(group, live, report);
     }
 
     /// Starts the children whose pause is over. Returns when the next one's is.
@@ -156,14 +156,14 @@ impl Shared {
                 let Some(spec) = state.pausing(id, generation) else {
                     continue;
                 };
-                let Ok((generation, record)) = state.enter(self, group, id, &spec) else {
+                let Ok((live, report)) = state.enter(self, group, id, &spec) else {
                     return None;
                 };
                 if let Some(child) = state.children.get_mut(&id) {
-                    child.generation = generation;
-                    child.status = Status::running(&record);
+                    child.generation = report.generation;
+                    child.status = Status::running(live.share());
                 }
-                (id, (record, spec.launch))
+                (id, (live, report, spec.launch))
             };
             self.launch(group, id, launch);
         }
@@ -296,17 +296,17 @@ impl Shared {
         &self,
         id: u64,
         pause: Option<Duration>,
-    ) -> Option<(Arc<Entry>, Shutdown)> {
+    ) -> Option<(EntryRef, Shutdown)> {
         let mut state = self.state.lock();
         let child = state.children.get_mut(&id)?;
         let entry = match &child.status {
-            Status::Running { entry, .. } => Arc::clone(entry),
+            Status::Running { entry, .. } => entry.clone(),
             Status::Ending { entry, restart } => {
                 // Who wants it to end for good is not overruled.
                 if pause.is_some() && restart.is_none() {
                     return None;
                 }
-                Arc::clone(entry)
+                entry.clone()
             }
             Status::Pausing => {
                 if pause.is_none() {
@@ -318,7 +318,7 @@ impl Shared {
         };
         let temporary = child.spec.rules.restart == Restart::Temporary;
         child.status = Status::Ending {
-            entry: Arc::clone(&entry),
+            entry: entry.clone(),
             restart: pause.filter(|_| !temporary),
         };
         Some((entry, child.spec.rules.shutdown))
@@ -363,7 +363,7 @@ impl Shared {
                 Status::Running { entry, .. } | Status::Ending { entry, .. } => Some(Live {
                     id: *id,
                     shutdown: child.spec.rules.shutdown,
-                    entry: Arc::clone(entry),
+                    entry: entry.clone(),
                 }),
                 Status::Pausing => None,
             });
@@ -408,7 +408,7 @@ impl Shared {
                 state,
                 generation: child.generation,
                 restarts: child.restarts,
-                task: entry.map(|entry| TaskInfo::of(&**entry)),
+                task: entry.map(|entry| TaskInfo::of(entry)),
             }
         });
         infos.collect()
@@ -416,9 +416,9 @@ impl Shared {
 }
 
 impl Status {
-    fn running(record: &Arc<Record<Report>>) -> Self {
+    fn running(entry: EntryRef) -> Self {
         Self::Running {
-            entry: Arc::<Record<Report>>::clone(record),
+            entry,
             since: Instant::now(),
         }
     }
@@ -432,16 +432,17 @@ impl State {
         group: &Group,
         id: u64,
         spec: &ChildSpec,
-    ) -> Result<(u64, Arc<Record<Report>>), Closed> {
+    ) -> Result<(LiveEntry, Report), Closed> {
         let generation = self.generations + 1;
         let report = Report {
             shared: Arc::clone(shared),
             id,
             generation,
         };
-        let record = group.enter(spec.name.clone(), spec.location, HAS_CTX | SCOPED, report)?;
+        let bits = HAS_CTX | SCOPED;
+        let (live, []) = group.enter(spec.name.clone(), spec.location, bits)?;
         self.generations = generation;
-        Ok((generation, record))
+        Ok((live, report))
     }
 
     /// The child that waits for its start, if it is still this one.
