@@ -103,7 +103,7 @@ async fn tasks_are_goroutines_too(root: Group) {
     let stacks = text(&stacks);
     assert_eq!(
         stacks
-            .matches(" [reply]:\ntasks_are_goroutines_too/jobs.fetch()\n\t")
+            .matches(" [select] {await: \"reply\"}:\ntasks_are_goroutines_too/jobs.fetch()\n\t")
             .count(),
         3
     );

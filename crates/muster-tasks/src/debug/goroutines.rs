@@ -1,8 +1,9 @@
 //! Tasks as Go's goroutine profiles have goroutines, so that Go's tools and leak hunters read them.
 //!
 //! A task becomes a goroutine whose innermost frame is the task, in the file and line that spawned
-//! it, and whose callers are its groups up to the root. What it waits for (its label) is the state
-//! of the goroutine in the long form and a label of the sample in the others.
+//! it, and whose callers are its groups up to the root. A task waits for whatever wakes it first, so it is
+//! shown as a goroutine that waits in a `select`: leak hunters know by this that it needs another to go on.
+//! Its own label is a label of the goroutine, `await`.
 
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -10,9 +11,14 @@ use std::time::SystemTime;
 use super::pprof::{Frame, ProfileWriter};
 use crate::{GroupCount, GroupSnapshot, Snapshot, TaskInfo, TaskState};
 
+/// What a goroutine that waits in a `select` has called, the innermost first.
+const PARKED: [&str; 2] = ["runtime.gopark", "runtime.selectgo"];
+
 /// The binary form: one sample for each group, name, spawn line and label.
 pub(super) fn profile(counts: &[GroupCount]) -> Vec<u8> {
     let mut writer = ProfileWriter::new(&[("goroutine", "count")]);
+    // Who looks at the profile wants to see tasks.
+    writer.hide("runtime\\.(gopark|selectgo)");
     for count in counts {
         let labels = [("await", count.label)];
         let labels = if count.label.is_empty() {
@@ -40,7 +46,15 @@ fn stack(count: &GroupCount) -> impl Iterator<Item = Frame> {
         file: String::new(),
         line: 0,
     });
-    std::iter::once(task).chain(groups)
+    let parked = PARKED.map(|function| Frame {
+        function: function.to_owned(),
+        file: String::new(),
+        line: 0,
+    });
+    parked
+        .into_iter()
+        .chain(std::iter::once(task))
+        .chain(groups)
 }
 
 /// The form `debug=1`: counts as text.
@@ -99,21 +113,23 @@ fn write_task(out: &mut String, task: &TaskInfo) -> fmt::Result {
         location,
         ..
     } = task;
-    writeln!(out, "]:\n{}()", function(group, name))?;
+    out.push(']');
+    if !task.label.is_empty() {
+        write!(out, " {{await: {:?}}}", task.label)?;
+    }
+    writeln!(out, ":\n{}()", function(group, name))?;
     writeln!(out, "\t{location} +0x0")?;
     writeln!(out, "created by {}", function(group, "spawn"))?;
     writeln!(out, "\t{location} +0x0")
 }
 
-/// The state in a word that readers of Go's dumps know, or the task's own label.
-fn word(task: &TaskInfo) -> String {
+/// The state in a word that readers of Go's dumps know.
+fn word(task: &TaskInfo) -> &'static str {
     match task.state {
-        TaskState::Polling => "running".to_owned(),
-        TaskState::Spawned => "runnable".to_owned(),
-        TaskState::Blocking => "syscall".to_owned(),
-        _ if task.label.is_empty() => "waiting".to_owned(),
-        // What ends or divides the state in a dump must not stand in a label.
-        _ => task.label.replace(['[', ']', ',', '\n', '\r'], " "),
+        TaskState::Polling => "running",
+        TaskState::Spawned => "runnable",
+        TaskState::Blocking => "syscall",
+        _ => "select",
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct ProfileWriter {
     strings: Table<String>,
     frames: Table<Frame>,
     types: Vec<[u64; 2]>,
+    /// The pattern of functions that are not shown; 0 for none.
+    hidden: u64,
 }
 
 /// Values by the order in which they came.
@@ -63,7 +65,13 @@ impl ProfileWriter {
             strings,
             frames: Table::new(),
             types,
+            hidden: 0,
         }
+    }
+
+    /// Tools shall not show frames whose function matches this pattern, nor what those have called.
+    pub(super) fn hide(&mut self, functions: &str) {
+        self.hidden = self.strings.number(functions.to_owned());
     }
 
     /// Adds a sample: its stack, the innermost frame first, its values, and labels.
@@ -129,6 +137,7 @@ impl ProfileWriter {
             number(4, self.strings.number(frame.file), &mut function);
             bytes(5, &function, &mut out);
         }
+        number(7, self.hidden, &mut out);
         number(9, time, &mut out);
         number(10, duration, &mut out);
         if let Some((every, unit)) = period {
