@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use discount::load::{A_MINUTE, AT_ONCE};
-use discount::{Form, Minute, Pace, Shop, load};
+use discount::{Form, Minute, Pace, Shop, http, load};
+use muster_leaks::{Options, Profile, Want, Watch};
 use muster_tasks::{Finding, Group, LeakMonitor, LeakMonitorOptions, Verdict};
 use parking_lot::Mutex;
 
@@ -96,6 +97,44 @@ async fn the_mended_form_stays_level_and_is_silent(root: Group) {
     let level = tasks(&minutes).into_iter().max().unwrap();
     assert!(level < 2 * AT_WORK, "{minutes:?}");
     shop.asking().wait().await;
+    assert!(root.stop().await.is_clean());
+}
+
+/// What is under this path of the service's debug pages.
+async fn debug_page(shop: &Shop, path: &str) -> Vec<u8> {
+    let target = format!("/debug/pprof/{path}");
+    let page = http::get(shop.address(), &target).await;
+    page.unwrap().to_vec()
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_from_outside_names_the_line(root: Group) {
+    let address = SocketAddr::from(ANYWHERE);
+    let shop = Shop::start(&root, address, Form::Leaking, pace()).await;
+    let shop = shop.unwrap();
+    let mut watch = Watch::new("shop", Options::ci());
+    let mut now = jiff::Timestamp::UNIX_EPOCH;
+    for _ in 0..MINUTES {
+        let sent = load::send(&root, shop.address(), 1, pace(), |_, _| {});
+        sent.await.unwrap();
+        now += Duration::from_secs(60);
+        let counts = debug_page(&shop, "goroutine").await;
+        watch.feed(now, &Profile::read(&counts).unwrap());
+        while let Some(want) = watch.want(now) {
+            if want == Want::LeakProfile {
+                watch.no_leak_profile();
+                continue;
+            }
+            let page = debug_page(&shop, want.path()).await;
+            watch.feed(now, &Profile::read(&page).unwrap());
+        }
+    }
+    let verdict = watch.verdict();
+    let report = muster_leaks::report::verdict(&verdict);
+    assert_eq!(verdict.suspects.len(), 1, "{report}");
+    let place = &verdict.suspects[0].blocks_at;
+    assert!(place.file.ends_with("src/form.rs"), "{report}");
+    assert_eq!(place.line, leaking_line(), "{report}");
     assert!(root.stop().await.is_clean());
 }
 
