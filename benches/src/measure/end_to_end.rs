@@ -148,7 +148,8 @@ impl Lines {
             let (metric, _) = line.rsplit_once(' ').unwrap_or((line, ""));
             text.push_str(metric);
             text.push_str(&format!(" {}\n", EPOCH + number as i64));
-            let drops = |(name, part): &(&str, &str)| metric.starts_with(name) && metric.contains(part);
+            let drops =
+                |(name, part): &(&str, &str)| metric.starts_with(name) && metric.contains(part);
             dropped.push(DROPPED.iter().any(drops));
         }
         Self {

@@ -16,6 +16,8 @@ use crate::usage::{cpu_time, resident};
 
 const TASKS: usize = 1_000_000;
 const ROUNDS: usize = 5;
+/// Snapshots that are taken while spawns are timed.
+const SNAPSHOTS: usize = 5;
 
 /// What waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,6 +38,9 @@ struct Best {
     bytes: f64,
     stop: f64,
     stop_cpu: f64,
+    /// Longest time that a spawn took while snapshots were taken, and without them.
+    spawn_beside_snapshot: f64,
+    spawn_alone: f64,
 }
 
 pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
@@ -43,6 +48,8 @@ pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
         bytes: f64::MAX,
         stop: f64::MAX,
         stop_cpu: f64::MAX,
+        spawn_beside_snapshot: f64::MAX,
+        spawn_alone: f64::MAX,
     }; KINDS.len()];
     for _ in 0..ROUNDS {
         for (best, kind) in best.iter_mut().zip(KINDS) {
@@ -50,6 +57,9 @@ pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
             best.bytes = best.bytes.min(round.bytes);
             best.stop = best.stop.min(round.stop);
             best.stop_cpu = best.stop_cpu.min(round.stop_cpu);
+            let beside = round.spawn_beside_snapshot;
+            best.spawn_beside_snapshot = best.spawn_beside_snapshot.min(beside);
+            best.spawn_alone = best.spawn_alone.min(round.spawn_alone);
         }
     }
     let [raw, plain, cancellable] = best;
@@ -66,6 +76,13 @@ pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
     };
     let mut rows = of("waits for its cancellation", cancellable).to_vec();
     rows.extend(of("waits for anything", plain));
+    let what = "longest spawn into a group of 1,000,000 while snapshots of it are taken";
+    let longest = plain.spawn_beside_snapshot;
+    rows.push(
+        Row::new(what, Unit::Seconds, longest, Target::AtMost(1e-3))
+            .beside("without snapshots", plain.spawn_alone)
+            .note("a snapshot holds the lock for at most 1,024 tasks at a time".to_owned()),
+    );
     Ok(rows)
 }
 
@@ -86,6 +103,8 @@ fn in_another_process(kind: Kind) -> Result<Best, Failure> {
         bytes: number("bytes")?,
         stop: number("stop")?,
         stop_cpu: number("stop_cpu")?,
+        spawn_beside_snapshot: number("spawn_beside_snapshot")?,
+        spawn_alone: number("spawn_alone")?,
     })
 }
 
@@ -148,13 +167,52 @@ async fn own(kind: Kind) -> Result<Value, Failure> {
     }
     all_wait().await;
     let (after, _) = resident("self")?;
+    let shown = group.clone();
+    let snapshots = move || {
+        for _ in 0..SNAPSHOTS {
+            std::hint::black_box(shown.groups());
+        }
+    };
+    let beside = longest_spawn(&group, snapshots).await?;
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(500));
+    let alone = longest_spawn(&group, pause).await?;
     let (clock, cpu) = (std::time::Instant::now(), cpu_time());
     let report = group.stop().await;
-    let told = told(after - before, clock, cpu);
+    let mut told = told(after - before, clock, cpu);
+    told["spawn_beside_snapshot"] = json!(beside);
+    told["spawn_alone"] = json!(alone);
     if !report.is_clean() || group.count() != 0 {
         return Err(format!("not all tasks ended: {report}").into());
     }
     Ok(told)
+}
+
+/// The longest time in seconds that a spawn into the group takes while something else is done.
+async fn longest_spawn(
+    group: &Group,
+    meanwhile: impl FnOnce() + Send + 'static,
+) -> Result<f64, Failure> {
+    let spawning = group.spawn_blocking("probe", {
+        let group = group.clone();
+        move |cx| {
+            let mut longest = 0f64;
+            while !cx.is_cancelled() {
+                let clock = std::time::Instant::now();
+                if group.go("probed", std::future::ready(())).is_err() {
+                    break;
+                }
+                longest = longest.max(clock.elapsed().as_secs_f64());
+                // No more than a few thousand a second: the list must not grow by them.
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+            longest
+        }
+    })?;
+    let work = group.spawn_blocking("meanwhile", move |_| meanwhile())?;
+    let _ = work.join().await;
+    spawning.cancel();
+    let longest = spawning.join().await.done();
+    longest.ok_or_else(|| "the probe was lost".into())
 }
 
 fn told(bytes: f64, clock: std::time::Instant, cpu: std::time::Duration) -> Value {
@@ -162,5 +220,7 @@ fn told(bytes: f64, clock: std::time::Instant, cpu: std::time::Duration) -> Valu
         "bytes": bytes / TASKS as f64,
         "stop": clock.elapsed().as_secs_f64(),
         "stop_cpu": (cpu_time() - cpu).as_secs_f64(),
+        "spawn_beside_snapshot": f64::MAX,
+        "spawn_alone": f64::MAX,
     })
 }

@@ -92,7 +92,7 @@
 //! # Features
 //!
 //! - `test`: `#[muster_tasks::test]`; for dev-dependencies only (it turns on tokio's `test-util`).
-//! - `debug`: [`debug::handle`], which answers `/debug/tasks` and `/debug/pprof` requests.
+//! - `debug`: `debug::handle`, which answers `/debug/tasks` and `/debug/pprof` requests.
 //! - `profiling`: with it, the profiles of processor time and memory (needs jemalloc).
 //! - `serde`: `Serialize` for snapshots and reports.
 //! - `tokio-util`: `Ctx::token` and `Group::token`, cancellation tokens for code that wants one, and

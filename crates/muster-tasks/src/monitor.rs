@@ -56,7 +56,7 @@ impl Default for LeakMonitorOptions {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let root = Group::root("app");
 /// let monitor = LeakMonitor::start(&root, LeakMonitorOptions::default())?;
-/// for finding in monitor.findings() {
+/// for finding in monitor.findings().iter() {
 ///     println!("{finding}");
 /// }
 /// # root.stop().await;

@@ -1,5 +1,7 @@
 //! The debug pages, asked for as a server would.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::future::pending;
 
 use muster_tasks::debug::{Response, handle};
@@ -62,7 +64,7 @@ async fn tasks_are_shown_and_chosen(root: Group) {
     assert!(text(&few).contains("(3 tasks left out)"));
     let groups = get(&root, "/debug/tasks/groups").await;
     assert!(text(&groups).starts_with("       3  tasks_are_shown_and_chosen/jobs/fetch \"reply\""));
-    root.stop().await;
+    assert!(root.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -128,5 +130,5 @@ async fn tasks_are_goroutines_too(root: Group) {
             .any(|w| w == text.as_bytes())
     };
     assert!(holds("tasks_are_goroutines_too/jobs.fetch") && holds("await") && holds("reply"));
-    root.stop().await;
+    assert!(root.stop().await.is_clean());
 }

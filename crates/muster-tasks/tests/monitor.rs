@@ -1,5 +1,7 @@
 //! The leak monitor: each way to leak is found, and load with bursts is no finding.
 
+#![allow(clippy::panic, reason = "helpers of tests fail like tests")]
+
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -96,7 +98,6 @@ async fn a_thread_that_blocks_past_its_time(root: Group) {
     let (end, wait) = std::sync::mpsc::channel::<()>();
     let limit = BlockingOptions {
         timeout: Some(Duration::from_millis(20)),
-        ..BlockingOptions::default()
     };
     let line = line!() + 2;
     let blocking = root

@@ -9,6 +9,10 @@ use std::time::Duration;
 use discount::{Form, Pace, Shop, load};
 use muster_tasks::{Group, LeakMonitor, LeakMonitorOptions};
 
+#[cfg(feature = "profiling")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const USAGE: &str = "discount [--leaking] [--minutes N] [--faster N] [--stay] [ADDRESS]";
 
 struct Args {

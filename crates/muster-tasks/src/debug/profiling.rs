@@ -111,11 +111,19 @@ mod on {
                 file: symbol.filename().into_owned(),
                 line: symbol.lineno(),
             });
+            let stack = stack.skip_while(|frame| is_profilers_own(&frame.function));
             let labels = [("thread", frames.thread_name.as_str())];
             writer.sample(stack, &[count, count * PERIOD], &labels);
         }
         let time = u64::try_from(began.as_nanos()).unwrap_or_default();
         writer.finish(time, seconds * 1_000_000_000, Some((PERIOD, "nanoseconds")))
+    }
+
+    /// The frames that take a sample stand on top of those that are sampled.
+    fn is_profilers_own(function: &str) -> bool {
+        ["backtrace::", "pprof::", "::trace", "::collect"]
+            .iter()
+            .any(|own| function.starts_with(own))
     }
 
     /// Why there is no memory profile, if there is none.
