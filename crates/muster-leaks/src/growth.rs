@@ -145,7 +145,8 @@ fn even_steps(marks: &[(f64, u64)]) -> f64 {
     }
 }
 
-fn slope(marks: &[(f64, u64)]) -> f64 {
+/// The median of the slopes between all pairs of points, in goroutines an hour.
+pub(crate) fn slope(marks: &[(f64, u64)]) -> f64 {
     let mut slopes = Vec::with_capacity(marks.len() * marks.len() / 2);
     for (index, (from, earlier)) in marks.iter().enumerate() {
         for (to, later) in &marks[index + 1..] {

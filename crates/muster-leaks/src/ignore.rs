@@ -1,5 +1,9 @@
 //! What is not a leak: by the user's word, or by design.
 
+mod text;
+
+pub use text::{RuleError, rules};
+
 use muster_options::Globs;
 
 use crate::profile::{Frame, Group, Stack};
@@ -63,8 +67,8 @@ impl IgnoreRule {
 }
 
 /// Functions whose goroutines wait for as long as the process lives, and how many of each there
-/// are in a healthy process.
-const IDLE: &[(&str, u64)] = &[
+/// are in a healthy process. A function is named by its beginning. `main.main` may wait, too.
+pub const IDLE: &[(&str, u64)] = &[
     ("os/signal.signal_recv", 1),
     ("os/signal.loop", 1),
     ("github.com/golang/glog.(*loggingT).flushDaemon", 1),

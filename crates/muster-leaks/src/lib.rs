@@ -92,6 +92,8 @@
 //! | described problems | [`profile::MAX_PROBLEMS`] |
 
 pub mod baseline;
+#[cfg(feature = "collector")]
+pub mod collect;
 pub mod dump;
 pub mod grouped_text;
 mod growth;

@@ -50,6 +50,17 @@ pub enum ReadError {
     OtherKind(String),
 }
 
+impl ReadError {
+    /// The message without what was tried, for one that says so itself.
+    pub fn reason(&self) -> String {
+        let text = self.to_string();
+        match text.strip_prefix("read the profile: ") {
+            Some(reason) => reason.to_owned(),
+            None => text,
+        }
+    }
+}
+
 impl Profile {
     /// Reads a profile in any of the three forms; the first bytes say which. A dump may stand
     /// anywhere in a log.

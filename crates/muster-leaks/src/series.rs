@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::growth;
+
 /// So many points of a site are kept.
 pub const MAX_POINTS: usize = 256;
 
@@ -47,6 +49,18 @@ impl Series {
             .unwrap_or(0)
     }
 
+    /// How many more there are each hour, by the last 32 points: the median of the slopes between
+    /// all pairs of them (Theil and Sen). 0 if there are fewer than two points.
+    pub fn per_hour(&self) -> f64 {
+        let recent = &self.points[self.points.len().saturating_sub(32)..];
+        let Some((first, _)) = recent.first() else {
+            return 0.0;
+        };
+        let hours = |at: Timestamp| at.duration_since(*first).as_secs_f64() / 3600.0;
+        let points: Vec<(f64, u64)> = recent.iter().map(|(at, n)| (hours(*at), *n)).collect();
+        growth::slope(&points)
+    }
+
     /// Whether the last `points` counts are all 0.
     pub(crate) fn gone_for(&self, points: usize) -> bool {
         self.points.len() >= points && self.points.iter().rev().take(points).all(|(_, n)| *n == 0)
@@ -72,5 +86,25 @@ mod tests {
         let recent: Vec<_> = points.iter().rev().take(100).map(|p| p.1).collect();
         assert_eq!(recent, (9_900..10_000).rev().collect::<Vec<_>>());
         assert_eq!((series.last(), series.peak()), (9_999, 9_999));
+    }
+
+    #[test]
+    fn the_slope_is_that_of_most_recent_points() {
+        let mut series = Series::default();
+        assert_eq!(series.per_hour(), 0.0);
+        for minute in 0..100 {
+            // Level for long, then two a minute, with one point that is off.
+            let count = if minute == 90 {
+                500
+            } else {
+                2 * (minute.max(60) - 60)
+            };
+            series.push(Timestamp::from_second(minute * 60).unwrap(), count as u64);
+        }
+        assert!(
+            (series.per_hour() - 120.0).abs() < 1e-6,
+            "{}",
+            series.per_hour()
+        );
     }
 }

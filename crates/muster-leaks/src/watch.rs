@@ -176,13 +176,18 @@ impl Watch {
         &self.total
     }
 
-    /// The sites that have goroutines now, with their counts, in no order.
-    pub fn sites(&self) -> impl Iterator<Item = (&Site, u64)> {
-        let sites = self
-            .sites
-            .iter()
-            .map(|(site, state)| (site, state.series.last()));
-        sites.filter(|(_, count)| *count > 0)
+    /// The sites that have goroutines now, with their counts over time, in no order.
+    pub fn sites(&self) -> impl Iterator<Item = (&Site, &Series)> {
+        let sites = self.sites.iter().map(|(site, state)| (site, &state.series));
+        sites.filter(|(_, series)| series.last() > 0)
+    }
+
+    /// Judges by other options from now on. What was seen is kept.
+    pub fn set_options(&mut self, options: Options) {
+        self.dumps.every = options.dump_every;
+        self.dumps.an_hour = options.dumps_an_hour;
+        self.leak_profiles.every = options.leak_profile_every;
+        self.options = options;
     }
 
     fn count(&mut self, at: Timestamp, profile: &Profile) {

@@ -420,7 +420,7 @@ fn sites_are_bounded_and_large_ones_stay() {
     assert!(
         watch
             .sites()
-            .any(|(site, count)| site.frame == leak && count == 100)
+            .any(|(site, series)| site.frame == leak && series.last() == 100)
     );
 }
 
