@@ -10,6 +10,7 @@ use crate::commands::component::ComponentCommand;
 use crate::commands::diff::DiffArgs;
 use crate::commands::flush::FlushArgs;
 use crate::commands::history::HistoryArgs;
+use crate::commands::leaks::LeaksArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::reload::ReloadArgs;
 use crate::commands::rollback::RollbackArgs;
@@ -211,6 +212,8 @@ pub(crate) enum Command {
     Flush(FlushArgs),
     /// Show the agent's tasks as a tree.
     Tasks(TasksArgs),
+    /// Find the lines of Go and Rust services at which goroutines or tasks leak.
+    Leaks(Box<LeaksArgs>),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory.

@@ -7,6 +7,7 @@ mod config;
 pub(crate) mod diff;
 pub(crate) mod flush;
 pub(crate) mod history;
+pub(crate) mod leaks;
 pub(crate) mod man;
 mod once;
 mod plugins;
@@ -56,6 +57,7 @@ pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
         Command::Reload(args) => remote(&args.client, state, reload::reload),
         Command::Flush(args) => remote(&args.client, state, flush::flush),
         Command::Tasks(args) => remote(&args.client, state, |s| tasks::tasks(s, &args)),
+        Command::Leaks(args) => leaks::leaks(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
     }

@@ -15,6 +15,9 @@ pub enum Failure {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// A file cannot be read or written, or does not hold what it must.
+    #[error("{0}")]
+    Unusable(String),
     /// No agent answers.
     #[error("{0}")]
     Unreachable(String),
@@ -41,7 +44,7 @@ impl Failure {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::Configuration(_) => 3,
+            Self::Configuration(_) | Self::Unusable(_) => 3,
             Self::Unreachable(_) => 4,
             Self::Refused { status: 422, .. } => 3,
             Self::Refused { .. } => 1,
@@ -55,6 +58,7 @@ impl Failure {
             Self::Failed(message) => ("failed", message),
             Self::Configuration(message) => ("invalid", message),
             Self::Usage(message) => ("usage", message),
+            Self::Unusable(message) => ("unusable", message),
             Self::Unreachable(message) => ("unreachable", message),
         };
         json!({ "code": code, "message": message })

@@ -1,7 +1,7 @@
 //! `muster top`.
 
 mod model;
-mod screen;
+pub(crate) mod screen;
 mod view;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use crossterm::{execute, queue};
 
 /// The terminal's other screen. The first one comes back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     out: Stdout,
     /// What each line shows.
     shown: Vec<String>,
@@ -20,7 +20,7 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Takes the terminal.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         terminal::enable_raw_mode()?;
         let mut screen = Self {
             out: io::stdout(),
@@ -37,12 +37,12 @@ impl Screen {
     }
 
     /// Forgets what is shown: the next frame is drawn whole.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.shown.clear();
     }
 
     /// Draws a frame; only lines that differ from what is shown are written.
-    pub(super) fn draw(
+    pub(crate) fn draw(
         &mut self,
         frame: impl FnOnce((usize, usize)) -> Vec<String>,
     ) -> io::Result<()> {
