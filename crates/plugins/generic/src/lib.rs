@@ -5,6 +5,7 @@ mod exec;
 mod execd;
 mod feed;
 mod file;
+mod gctrace;
 mod internal;
 mod mock;
 mod paths;
@@ -19,6 +20,7 @@ pub const PLUGINS: &[PluginRow] = &[
     exec::ROW,
     execd::ROW,
     file::ROW,
+    gctrace::ROW,
     internal::ROW,
     mock::ROW,
     tail::ROW,

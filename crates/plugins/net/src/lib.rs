@@ -1,5 +1,6 @@
 //! Inputs that speak to or listen on the network.
 
+mod go_pprof;
 mod http;
 mod http_client;
 mod http_listener;
@@ -18,6 +19,7 @@ use muster_plugin::PluginRow;
 
 /// The plugins of this crate.
 pub const PLUGINS: &[PluginRow] = &[
+    go_pprof::ROW,
     http::ROW,
     http_listener_v2::ROW,
     http_response::ROW,

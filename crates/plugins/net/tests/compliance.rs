@@ -42,9 +42,14 @@ fn takes(plugin: &str, port: u16, path: &'static str) -> Case {
     })
 }
 
+/// A profile as Go shows it with `debug=1`.
+const GOROUTINES: &str = "goroutine profile: total 3\n\
+    3 @ 0x1 0x2\n#\t0x1\tmain.work+0x1d\t/src/main.go:12\n\n";
+
 #[muster_tasks::test]
 async fn every_plugin_complies(group: Group) {
     let server = FakeHttp::start(&group, |seen| match seen.path.as_str() {
+        "/debug/pprof/goroutine" => answer(200, GOROUTINES),
         "/metrics" => answer(200, "# TYPE up gauge\nup{a=\"b\"} 1\n"),
         _ => answer(200, "m v=1\n"),
     })
@@ -53,6 +58,8 @@ async fn every_plugin_complies(group: Group) {
     let url = server.url();
     let [web, v1, v2, tcp, udp] = free_ports();
     let cases = [
+        Case::new("go_pprof", &format!("targets = ['{url}']")).metrics(2),
+        Case::new("go_pprof", "targets = ['127.0.0.1:1']").offline(),
         Case::new("http", &format!("urls = ['{url}/lines']")),
         Case::new("http", "urls = ['http://127.0.0.1:1']").offline(),
         Case::new("http_response", &format!("urls = ['{url}']")),
