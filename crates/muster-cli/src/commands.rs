@@ -56,7 +56,7 @@ pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
         Command::Tail(args) => remote(&args.client, state, |s| tail::tail(s, &args)),
         Command::Reload(args) => remote(&args.client, state, reload::reload),
         Command::Flush(args) => remote(&args.client, state, flush::flush),
-        Command::Tasks(args) => remote(&args.client, state, |s| tasks::tasks(s, &args)),
+        Command::Tasks(args) => talk(args.open(state)?, |s| tasks::tasks(s, &args)),
         Command::Leaks(args) => leaks::leaks(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
@@ -70,7 +70,10 @@ fn remote(
     state: &StateArgs,
     work: impl FnOnce(&Session) -> CommandResult,
 ) -> CommandResult {
-    let session = Session::open(client, state)?;
+    talk(Session::open(client, state)?, work)
+}
+
+fn talk(session: Session, work: impl FnOnce(&Session) -> CommandResult) -> CommandResult {
     let outcome = work(&session);
     if let (true, Err(failure)) = (session.json, &outcome) {
         session.print_json(&failure.json())?;

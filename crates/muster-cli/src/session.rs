@@ -42,11 +42,21 @@ impl Session {
             &target,
             state_dir.as_deref(),
         )?;
+        Self::with(Client::new(target, token), args)
+    }
+
+    /// A talk with a program that may be no agent: it is sent no token but one that is given.
+    pub(crate) fn elsewhere(target: Target, args: &ClientArgs) -> Result<Self, Failure> {
+        let variable = std::env::var("MUSTER_TOKEN").ok();
+        let token = token(args.token_file.as_deref(), variable, &target, None)?;
+        Self::with(Client::new(target, token), args)
+    }
+
+    fn with(client: Client, args: &ClientArgs) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let runtime = runtime.map_err(|e| Failure::failed(format!("start the runtime: {e}")))?;
-        let client = Client::new(target, token);
         Ok(Self {
             client,
             runtime,
