@@ -82,7 +82,12 @@ async fn go_reads_the_profiles(root: Group) {
 
     let held = hold();
     let text = top(&root, "/debug/pprof/heap").await;
-    assert!(text.contains("hold"), "{text}");
+    assert!(text.contains("Type: inuse_space"), "{text}");
+    // What `vec!` allocates: the fourth column is how much lives that came through there.
+    let line = text.lines().find(|line| line.contains("from_elem"));
+    let megabytes = line.and_then(|line| line.split_whitespace().nth(3)?.strip_suffix("MB"));
+    let megabytes: f64 = megabytes.and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    assert!(megabytes > 32.0, "{text}");
     drop(held);
     let _ = root
         .stop_with(StopOptions::grace(std::time::Duration::ZERO))
