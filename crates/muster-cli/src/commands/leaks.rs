@@ -202,10 +202,14 @@ fn hunt(args: &LeaksArgs) -> CommandResult {
     if ending.baseline.is_some() && !watches {
         return runtime.block_on(ending.compare(&fetchers));
     }
-    let every = args
-        .every
-        .map_or(if args.ci { EVERY_IN_CI } else { EVERY }, |d| d.get());
-    let within = args.r#for.map(|d| d.get()).or(args.ci.then_some(FOR_IN_CI));
+    let every = args.every.map_or(
+        if args.ci { EVERY_IN_CI } else { EVERY },
+        muster_options::Duration::get,
+    );
+    let within = args
+        .r#for
+        .map(muster_options::Duration::get)
+        .or(args.ci.then_some(FOR_IN_CI));
     if let (false, Some(within)) = (args.ci, within)
         && within < options.warm_up + options.span
     {

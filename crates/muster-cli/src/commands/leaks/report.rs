@@ -82,9 +82,10 @@ pub(super) fn report(args: &ReportArgs) -> CommandResult {
         }]
     } else {
         let fetchers = args.access.fetchers(&args.sources)?;
-        let every = args
-            .every
-            .map_or(if args.ci { EVERY_IN_CI } else { EVERY }, |d| d.get());
+        let every = args.every.map_or(
+            if args.ci { EVERY_IN_CI } else { EVERY },
+            muster_options::Duration::get,
+        );
         let plan = Plan {
             options,
             every: every.max(Duration::from_millis(50)),
