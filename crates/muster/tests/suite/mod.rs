@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod faults;
 mod full_disk;
+mod leaks;
 mod lifecycle;
 mod listeners;
 mod live_change;
