@@ -127,6 +127,8 @@ type Kept = Mutex<BTreeMap<String, Slot>>;
 struct Following {
     follower: Follower,
     due: Instant,
+    /// How long the target took for the last sample, or why there was none, with what to do.
+    last: Result<std::time::Duration, (String, &'static str)>,
 }
 
 /// The input.
@@ -230,6 +232,7 @@ impl GoPprof {
                     Arc::new(tokio::sync::Mutex::new(Following {
                         follower: Follower::new(watch, every),
                         due: Instant::now(),
+                        last: Ok(std::time::Duration::ZERO),
                     }))
                 };
                 Arc::clone(kept.entry(name(fetcher)).or_insert_with(make))
@@ -261,7 +264,8 @@ fn failure(error: &FetchError) -> PluginError {
     PluginError::new(error.to_string()).with_hint(error.hint())
 }
 
-/// Takes a sample if it is time.
+/// Takes a sample if it is time, and writes what is known then. Until the next sample of a target
+/// that is asked less often, the same is written again, or its failure told again.
 async fn sample(
     fetcher: &Fetcher,
     slot: &Slot,
@@ -272,14 +276,21 @@ async fn sample(
     let mut following = slot.lock().await;
     let began = Instant::now();
     // The clock of the gathers may run a little ahead.
-    if following.due > began + cx.interval() / 2 {
-        return Ok(batch);
+    if following.due <= began + cx.interval() / 2 {
+        let outcome = following.follower.sample(fetcher).await;
+        following.due = began + following.follower.pause();
+        following.last = match outcome {
+            Ok(Sample { took, problems, .. }) => {
+                problems.iter().for_each(|error| cx.report(failure(error)));
+                Ok(took)
+            }
+            Err(error) => Err((error.to_string(), error.hint())),
+        };
     }
-    let outcome = following.follower.sample(fetcher).await;
-    following.due = began + following.follower.pause();
-    let Sample { took, problems, .. } = outcome.map_err(|error| failure(&error))?;
-    problems.iter().for_each(|error| cx.report(failure(error)));
-    metrics::write(following.follower.watch(), took, sites, &mut batch);
+    match &following.last {
+        Ok(took) => metrics::write(following.follower.watch(), *took, sites, &mut batch),
+        Err((error, hint)) => return Err(PluginError::new(error.clone()).with_hint(*hint)),
+    }
     Ok(batch)
 }
 

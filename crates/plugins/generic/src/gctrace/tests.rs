@@ -69,9 +69,9 @@ async fn a_pipe_is_read() {
 async fn a_program_is_kept_running_and_told_to_trace() {
     let mut stage = Stage::new(Kind::Input);
     stage.interval = Duration::from_millis(50);
-    let trace = line(3);
+    let trace = line(3).trim_end().to_owned();
     let script = format!(
-        "test \"$GODEBUG\" = gctrace=1 && test $X = y && printf '{trace}' >&2; exec sleep 1000"
+        "test \"$GODEBUG\" = gctrace=1 && test $X = y && echo '{trace}' >&2; exec sleep 1000"
     );
     let options = format!(
         "command = ['sh', '-c', '''{script}''']\nenvironment = ['X=y']\nmeasurement = 'gctrace_shop'"
