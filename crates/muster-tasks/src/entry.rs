@@ -67,6 +67,8 @@ pub(crate) struct Extras {
     /// Whether `Rare::awaiting` says something.
     awaits: AtomicBool,
     ended: Notify,
+    #[cfg(feature = "lost-waker")]
+    pub(crate) waker: crate::counted_waker::CountedWaker,
 }
 
 #[derive(Default)]
@@ -301,12 +303,27 @@ impl Entry {
                 shields: AtomicU32::new(0),
                 awaits: AtomicBool::new(false),
                 ended: Notify::new(),
+                #[cfg(feature = "lost-waker")]
+                waker: Default::default(),
             })
         })
     }
 
     pub(crate) fn extras_if_any(&self) -> Option<&Extras> {
         self.extras.get()
+    }
+
+    /// Whether the task waits and nobody can wake it; for sure only if the same is so a while later
+    /// and it was not polled in between.
+    #[cfg(feature = "lost-waker")]
+    pub(crate) fn has_lost_waker(&self) -> bool {
+        let (polls, polling_for, _) = self.poll_state();
+        let waits = polls > 0 && polling_for.is_none() && !self.is_cancelled();
+        waits
+            && self
+                .extras
+                .get()
+                .is_some_and(|extras| extras.waker.is_lost())
     }
 
     pub(crate) fn label(&self) -> &'static str {

@@ -182,7 +182,11 @@ impl<W: Work, S: Sink<W::Value>> Future for Task<W, S> {
         let mut this = self.project();
         let live = &*this.live;
         let bits = live.begin_poll(cx.waker());
+        #[cfg(feature = "lost-waker")]
+        let counted = live.extras().waker.begin_poll(cx.waker());
         let stepped = guard(|| {
+            #[cfg(feature = "lost-waker")]
+            let cx = &mut Context::from_waker(&counted);
             let stepped = match this.work.as_mut().as_pin_mut() {
                 Some(work) => work.step(cx, live.must_drop(bits), bits),
                 None => Poll::Ready(Ended::Dropped),

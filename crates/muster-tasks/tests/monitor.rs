@@ -113,6 +113,40 @@ async fn a_thread_that_blocks_past_its_time(root: Group) {
     assert!(root.stop().await.is_clean());
 }
 
+/// Of tasks that all wait, only the one that nobody can wake is found.
+#[cfg(feature = "lost-waker")]
+#[muster_tasks::test]
+async fn a_task_that_nobody_can_wake(root: Group) {
+    let monitor = LeakMonitor::start(&root, options()).unwrap();
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    root.go("receives", async move {
+        let _ = receiver.await;
+    })
+    .unwrap();
+    root.go("sleeps", tokio::time::sleep(Duration::from_secs(3600)))
+        .unwrap();
+    root.go("yields", async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    })
+    .unwrap();
+    root.go_cx("hears", |cx| async move { cx.cancelled().await })
+        .unwrap();
+    let line = line!() + 1;
+    root.go("lost", pending::<()>()).unwrap();
+    let finding = found(&monitor, Verdict::LostWaker).await;
+    assert_names(&finding, line, "lost");
+    assert_eq!(finding.live, 1, "{finding}");
+    // Some samples more: nobody else is found.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let findings = monitor.findings();
+    let lost = findings.iter().filter(|f| f.verdict == Verdict::LostWaker);
+    assert_eq!(lost.count(), 1, "{findings:?}");
+    drop(sender);
+    let _ = root.stop_with(StopOptions::grace(Duration::ZERO)).await;
+}
+
 #[muster_tasks::test]
 async fn a_group_over_its_budget(root: Group) {
     let monitor = LeakMonitor::start(&root, options()).unwrap();
@@ -138,11 +172,18 @@ async fn more_and_more_that_nobody_wakes(root: Group) {
     let requests = root.group("requests");
     let quiet = root.builder("quiet").expect_resident().build();
     let mut line = 0;
+    // Somebody could still answer, but does not.
+    let mut senders = Vec::new();
     for _ in 0..300 {
+        let (sender, answer) = tokio::sync::oneshot::channel::<()>();
+        senders.push(sender);
+        let answer = async { drop(answer.await) };
         tokio::time::sleep(Duration::from_secs(1)).await;
         line = line!() + 1;
-        requests.go("ask", pending::<()>().at("answer")).unwrap();
-        quiet.go("kept", pending::<()>()).unwrap();
+        requests.go("ask", answer.at("answer")).unwrap();
+        let (sender, answer) = tokio::sync::oneshot::channel::<()>();
+        senders.push(sender);
+        quiet.go("kept", async { drop(answer.await) }).unwrap();
     }
     let findings = monitor.findings();
     assert_eq!(findings.len(), 1, "{findings:?}");

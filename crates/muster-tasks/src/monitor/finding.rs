@@ -19,7 +19,7 @@ use crate::snapshot::{Age, TaskInfo};
 pub enum Verdict {
     /// Alive although its group was stopped, aborted, or given up by everybody.
     OutlivedGroup,
-    /// Nothing can wake it any more.
+    /// Nothing can wake it any more. Needs the feature `lost-waker`.
     LostWaker,
     /// Inside one poll for longer than allowed: it keeps a worker thread from everything else.
     StuckInPoll,

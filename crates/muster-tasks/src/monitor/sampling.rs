@@ -25,6 +25,10 @@ const SHOWN: usize = 3;
 /// Aborted tasks that are remembered from one sample to the next.
 const MOST_ABORTED: usize = 1000;
 
+/// Tasks without a waker that are remembered from one sample to the next.
+#[cfg(feature = "lost-waker")]
+const MOST_LOST: usize = 10_000;
+
 type Place = &'static Location<'static>;
 
 /// What is remembered from one sample to the next.
@@ -35,6 +39,9 @@ pub(super) struct Sampler {
     lines: HashMap<Place, Line>,
     /// Tasks that were to be dropped at the last sample and were not.
     aborted: HashSet<u64>,
+    /// Tasks that nobody could wake at the last sample, with their polls.
+    #[cfg(feature = "lost-waker")]
+    lost: HashMap<u64, u64>,
     /// Since when there is what is found.
     found: HashMap<(Verdict, Place), Instant>,
 }
@@ -88,6 +95,8 @@ impl Sampler {
         let mut cases = Cases::default();
         let mut seen: HashMap<Place, (Seen, Case)> = HashMap::new();
         let mut aborted = HashSet::new();
+        #[cfg(feature = "lost-waker")]
+        let mut lost = HashMap::new();
         let mut highest = self.marks.back().copied().unwrap_or_default();
         root.walk(|group| {
             let resident = group.settings.resident;
@@ -112,6 +121,13 @@ impl Sampler {
                 if blocks && blocking::is_late(entry, options.stuck_after) {
                     cases.add(Verdict::BlockingTooLong, entry, since);
                 }
+                #[cfg(feature = "lost-waker")]
+                if entry.has_lost_waker() && lost.len() < MOST_LOST {
+                    lost.insert(entry.id, polls);
+                    if self.lost.get(&entry.id) == Some(&polls) {
+                        cases.add(Verdict::LostWaker, entry, since);
+                    }
+                }
                 if over_budget {
                     cases.add(Verdict::OverBudget, entry, since);
                 }
@@ -134,6 +150,10 @@ impl Sampler {
         });
         self.marks.push_back(highest);
         self.aborted = aborted;
+        #[cfg(feature = "lost-waker")]
+        {
+            self.lost = lost;
+        }
         let growing = self.follow(seen, options);
         self.report(cases, growing, options)
     }
