@@ -79,8 +79,8 @@ pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
     let what = "longest spawn into a group of 1,000,000 while snapshots of it are taken";
     let longest = plain.spawn_beside_snapshot;
     rows.push(
-        Row::new(what, Unit::Seconds, longest, Target::AtMost(1e-3))
-            .beside("without snapshots", plain.spawn_alone)
+        Row::new(what, Unit::Milliseconds, longest * 1e3, Target::AtMost(1.0))
+            .beside("without snapshots", plain.spawn_alone * 1e3)
             .note("a snapshot holds the lock for at most 1,024 tasks at a time".to_owned()),
     );
     Ok(rows)
