@@ -81,6 +81,7 @@ impl LeakMonitor {
     ///
     /// # Errors
     /// If the group takes no more tasks.
+    #[track_caller]
     pub fn start(group: &Group, options: LeakMonitorOptions) -> Result<Self, Closed> {
         Self::start_with(group, options, |_| {})
     }
@@ -89,6 +90,7 @@ impl LeakMonitor {
     ///
     /// # Errors
     /// If the group takes no more tasks.
+    #[track_caller]
     pub fn start_with(
         group: &Group,
         options: LeakMonitorOptions,
@@ -106,12 +108,12 @@ impl LeakMonitor {
             let mut sampler = Sampler::default();
             while cx.run(tokio::time::sleep(options.every)).await.is_ok() {
                 let Some(root) = watched.upgrade() else { break };
-                let (found, new) = sampler.sample(&root, &options);
-                for at in new {
-                    tracing::warn!(verdict = found[at].verdict.as_str(), "leak: {}", found[at]);
-                    on_finding(&found[at]);
+                let found = sampler.sample(&root, &options);
+                for (_, finding) in found.iter().filter(|(is_new, _)| *is_new) {
+                    tracing::warn!(verdict = finding.verdict.as_str(), "leak: {finding}");
+                    on_finding(finding);
                 }
-                *findings.lock() = found.into();
+                *findings.lock() = found.into_iter().map(|(_, finding)| finding).collect();
             }
         })?;
         Ok(monitor)

@@ -47,6 +47,7 @@ pub(super) struct Sampler {
 }
 
 /// Tasks of one line with one verdict.
+#[derive(Default)]
 struct Case {
     live: usize,
     /// The oldest, the oldest first.
@@ -71,23 +72,19 @@ struct Cases(HashMap<(Verdict, Place), Case>);
 
 impl Cases {
     fn add(&mut self, verdict: Verdict, entry: &EntryRef, time: Duration) {
-        let case = self.0.entry((verdict, entry.location)).or_insert(Case {
-            live: 0,
-            oldest: Vec::new(),
-            longest: Duration::ZERO,
-        });
+        let case = self.0.entry((verdict, entry.location)).or_default();
         case.add(entry, time);
     }
 }
 
 impl Sampler {
-    /// Takes a sample; returns all that is found now, the strongest evidence first, and how many of
-    /// it were not found at the last one (they stand anywhere among the others).
+    /// Takes a sample; returns all that is found now, the strongest evidence first, each with
+    /// whether it was not found at the last sample.
     pub(super) fn sample(
         &mut self,
         root: &Arc<GroupInner>,
         options: &LeakMonitorOptions,
-    ) -> (Vec<Finding>, Vec<usize>) {
+    ) -> Vec<(bool, Finding)> {
         if self.marks.len() == MOST_SAMPLES {
             self.marks.pop_front();
             self.lines.values_mut().for_each(Line::forget_oldest);
@@ -134,14 +131,9 @@ impl Sampler {
                 let room = seen.len() < MOST_LINES || seen.contains_key(entry.location);
                 if !resident && room {
                     let cohort = self.marks.partition_point(|mark| *mark < entry.id);
-                    let (line, case) = seen.entry(entry.location).or_insert_with(|| {
-                        let case = Case {
-                            live: 0,
-                            oldest: Vec::new(),
-                            longest: Duration::ZERO,
-                        };
-                        (vec![(0, 0); self.marks.len() + 1], case)
-                    });
+                    let (line, case) = seen
+                        .entry(entry.location)
+                        .or_insert_with(|| (vec![(0, 0); self.marks.len() + 1], Case::default()));
                     line[cohort].0 += 1;
                     line[cohort].1 += polls;
                     case.add(entry, since);
@@ -190,7 +182,7 @@ impl Sampler {
         cases: Cases,
         growing: Vec<(Place, Growth, Case)>,
         options: &LeakMonitorOptions,
-    ) -> (Vec<Finding>, Vec<usize>) {
+    ) -> Vec<(bool, Finding)> {
         let now = Instant::now();
         let cases = cases.0.into_iter().map(|((verdict, place), case)| {
             let evidence = evidence(verdict, &case);
@@ -210,7 +202,7 @@ impl Sampler {
             let Some(oldest) = case.oldest.first() else {
                 continue;
             };
-            findings.push(Finding {
+            let finding = Finding {
                 verdict,
                 location: place.into(),
                 name: oldest.name.clone(),
@@ -224,20 +216,14 @@ impl Sampler {
                     .iter()
                     .map(|entry| TaskInfo::of(entry))
                     .collect(),
-            });
+            };
+            findings.push((!self.found.contains_key(&key), finding));
         }
-        findings.sort_by(|a, b| {
+        findings.sort_by(|(_, a), (_, b)| {
             (a.verdict, b.live, &a.location).cmp(&(b.verdict, a.live, &b.location))
         });
-        let is_new = |(at, finding): (usize, &Finding)| {
-            let known = self.found.keys().any(|(verdict, place)| {
-                *verdict == finding.verdict && finding.location == (*place).into()
-            });
-            (!known).then_some(at)
-        };
-        let new = findings.iter().enumerate().filter_map(is_new).collect();
         self.found = since;
-        (findings, new)
+        findings
     }
 }
 
