@@ -16,6 +16,8 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::row::Row;
 
 /// Why something could not be measured.
@@ -100,6 +102,20 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         measure: clean_test::measure,
     },
 ];
+
+/// The rows of what is measured on one thread and on two workers.
+fn on_both_runtimes(
+    measure: impl Fn(&str, &Runtime) -> Result<Vec<Row>, Failure>,
+) -> Result<Vec<Row>, Failure> {
+    let one = Builder::new_current_thread().enable_time().build()?;
+    let two = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()?;
+    let mut rows = measure("1 thread", &one)?;
+    rows.extend(measure("2 workers", &two)?);
+    Ok(rows)
+}
 
 impl Measurement {
     /// The rows; if it cannot be measured, one that says why.

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use muster_tasks::{Group, Pool};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::{Failure, Setting, percentile};
+use super::{Failure, Setting, on_both_runtimes, percentile};
 use crate::row::{Row, Target, Unit};
 use crate::usage::cpu_time;
 
@@ -21,14 +21,7 @@ const WORKERS: usize = 8;
 const QUEUE: usize = 1024;
 
 pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
-    let one = Builder::new_current_thread().enable_time().build()?;
-    let two = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()?;
-    let mut rows = on("1 thread", &one)?;
-    rows.extend(on("2 workers", &two)?);
-    Ok(rows)
+    on_both_runtimes(on)
 }
 
 fn on(kind: &str, runtime: &Runtime) -> Result<Vec<Row>, Failure> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use muster_tasks::Group;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use super::{Failure, Setting};
+use super::{Failure, Setting, on_both_runtimes};
 use crate::row::{Row, Target, Unit};
 use crate::usage::cpu_time;
 
@@ -16,14 +16,7 @@ const TASKS: usize = 100_000;
 const ROUNDS: usize = 31;
 
 pub(super) fn measure(_: &Setting) -> Result<Vec<Row>, Failure> {
-    let one = Builder::new_current_thread().enable_time().build()?;
-    let two = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()?;
-    let mut rows = on("1 thread", &one)?;
-    rows.extend(on("2 workers", &two)?);
-    Ok(rows)
+    on_both_runtimes(on)
 }
 
 fn on(kind: &str, runtime: &Runtime) -> Result<Vec<Row>, Failure> {
