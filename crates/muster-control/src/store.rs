@@ -13,7 +13,7 @@ use std::sync::Arc;
 use muster_config::Definition;
 use muster_plugin::{ComponentId, Kind};
 use parking_lot::Mutex;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -97,6 +97,24 @@ pub struct Stored {
     pub overlays: Overlays,
     /// What plugins keep.
     pub states: Vec<(ComponentId, Value)>,
+}
+
+/// Keys with their values; `None` removes.
+type Rows = [(String, Option<Vec<u8>>)];
+
+fn put(
+    write: &WriteTransaction,
+    table: TableDefinition<'_, &str, &[u8]>,
+    rows: &Rows,
+) -> Result<(), redb::Error> {
+    let mut table = write.open_table(table)?;
+    for (key, value) in rows {
+        match value {
+            Some(value) => table.insert(key.as_str(), value.as_slice())?,
+            None => table.remove(key.as_str())?,
+        };
+    }
+    Ok(())
 }
 
 /// The database. All calls block on the disk.
@@ -235,13 +253,7 @@ impl Store {
                 }
                 let tables = [(DEFINITIONS, &definitions), (OVERLAYS, &overlay_rows)];
                 for (table, rows) in tables {
-                    let mut table = write.open_table(table)?;
-                    for (key, value) in rows {
-                        match value {
-                            Some(value) => table.insert(key.as_str(), value.as_slice())?,
-                            None => table.remove(key.as_str())?,
-                        };
-                    }
+                    put(&write, table, rows)?;
                 }
             }
             write.commit()?;
@@ -271,19 +283,11 @@ impl Store {
     fn write_rows(
         &self,
         table: TableDefinition<'_, &str, &[u8]>,
-        rows: &[(String, Option<Vec<u8>>)],
+        rows: &Rows,
     ) -> Result<(), StoreError> {
         self.with(|database| {
             let write = database.begin_write()?;
-            {
-                let mut table = write.open_table(table)?;
-                for (key, value) in rows {
-                    match value {
-                        Some(value) => table.insert(key.as_str(), value.as_slice())?,
-                        None => table.remove(key.as_str())?,
-                    };
-                }
-            }
+            put(&write, table, rows)?;
             write.commit()?;
             Ok(())
         })

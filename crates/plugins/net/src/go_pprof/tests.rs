@@ -99,7 +99,7 @@ async fn totals_sites_and_suspects_become_metrics(group: Group) {
     let suspect = got
         .iter()
         .find(|line| line.starts_with("goroutine_leak_suspect,"));
-    let suspect = suspect.unwrap();
+    let suspect = suspect.unwrap_or_else(|| panic!("no suspect after {} requests: {got:#?}", service.seen().len()));
     for part in [
         "class=mutex,file=main.go,function=main.take,line=12,",
         "evidence=\"survivors\"",
