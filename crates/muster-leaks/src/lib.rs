@@ -110,6 +110,8 @@ pub mod report;
 pub mod series;
 pub mod site;
 mod survival;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod top;
 pub mod verdict;
 pub mod watch;

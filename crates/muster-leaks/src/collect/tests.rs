@@ -9,32 +9,8 @@ use muster_net::testing::{FakeHttp, PATIENCE, Silent, answer};
 use muster_tasks::Group;
 
 use super::*;
+use crate::testing::{dump, grouped};
 use crate::{Options, Watch};
-
-/// A dump of so many goroutines that wait for a lock at one line, and one of `main`.
-fn dump(waiting: u64) -> String {
-    let mut text = "goroutine 1 [running]:\nmain.main()\n\tmain.go:5 +0x1\n".to_owned();
-    for id in 0..waiting {
-        text.push_str(&format!(
-            "\ngoroutine {} [sync.Mutex.Lock]:\nsync.(*Mutex).Lock(0xc000012345)\n\tmutex.go:90 +0x1d\n\
-             main.take(0xc000012345)\n\tmain.go:12 +0x1d\n\
-             created by main.ask in goroutine 1\n\tmain.go:9 +0x2a\n",
-            id + 100
-        ));
-    }
-    text
-}
-
-/// The same, grouped, as `debug=1` shows it.
-fn grouped(waiting: u64) -> String {
-    format!(
-        "goroutine profile: total {}\n\
-         {waiting} @ 0x1 0x2\n#\t0x1\tsync.(*Mutex).Lock+0x1d\tmutex.go:90\n\
-         #\t0x2\tmain.take+0x1d\tmain.go:12\n\n\
-         1 @ 0x3\n#\t0x3\tmain.main+0x1\tmain.go:5\n\n",
-        waiting + 1
-    )
-}
 
 fn fetcher(target: &str) -> Fetcher {
     fetcher_within(target, PATIENCE)

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use muster_leaks::testing::{dump, grouped, proved};
 use muster_testkit::eventually;
 use serde_json::Value;
 
@@ -111,9 +112,7 @@ fn serve(
         }
         ("/debug/pprof/goroutine?debug=2", _) => ("200 OK", dump(waiting.load(Relaxed))),
         ("/debug/pprof/goroutineleak", Service::LeaksAndProves) => {
-            let now = waiting.load(Relaxed);
-            let profile = format!("goroutineleak profile: total {now}\n{}", lock(now));
-            ("200 OK", profile)
+            ("200 OK", proved(waiting.load(Relaxed)))
         }
         _ => ("404 Not Found", "Unknown profile\n".to_owned()),
     };
@@ -121,37 +120,6 @@ fn serve(
     write!(
         stream,
         "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    )
-}
-
-/// A dump of so many goroutines that wait for a lock at one line, and one of `main`.
-fn dump(waiting: u64) -> String {
-    let mut text = "goroutine 1 [running]:\nmain.main()\n\tmain.go:5 +0x1\n".to_owned();
-    for id in 0..waiting {
-        text.push_str(&format!(
-            "\ngoroutine {} [sync.Mutex.Lock]:\nsync.(*Mutex).Lock(0xc000012345)\n\tmutex.go:90 +0x1d\n\
-             main.take(0xc000012345)\n\tmain.go:12 +0x1d\n\
-             created by main.ask in goroutine 1\n\tmain.go:9 +0x2a\n",
-            id + 100
-        ));
-    }
-    text
-}
-
-/// The same, grouped, as `debug=1` shows it.
-fn grouped(waiting: u64) -> String {
-    format!(
-        "goroutine profile: total {}\n{}1 @ 0x3\n#\t0x3\tmain.main+0x1\tmain.go:5\n\n",
-        waiting + 1,
-        lock(waiting)
-    )
-}
-
-/// The record of those that wait.
-fn lock(waiting: u64) -> String {
-    format!(
-        "{waiting} @ 0x1 0x2\n#\t0x1\tsync.(*Mutex).Lock+0x1d\tmutex.go:90\n\
-         #\t0x2\tmain.take+0x1d\tmain.go:12\n\n"
     )
 }
 

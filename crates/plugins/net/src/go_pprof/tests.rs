@@ -1,38 +1,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use muster_net::testing::{FakeHttp, Silent, answer};
+use muster_leaks::testing::{dump, grouped};
+use muster_net::testing::{FakeHttp, PATIENCE, Silent, answer};
 use muster_plugin::Kind;
 use muster_plugin::compliance::Stage;
 use muster_tasks::Group;
 
 use super::*;
 use crate::testing::{build, gather, lines_of, problems};
-
-/// A dump of so many goroutines that wait for a lock at one line, and one of `main`.
-fn dump(waiting: u64) -> String {
-    let mut text = "goroutine 1 [running]:\nmain.main()\n\tmain.go:5 +0x1\n".to_owned();
-    for id in 0..waiting {
-        text.push_str(&format!(
-            "\ngoroutine {} [sync.Mutex.Lock]:\nsync.(*Mutex).Lock(0xc000012345)\n\tmutex.go:90 +0x1d\n\
-             main.take(0xc000012345)\n\tmain.go:12 +0x1d\n\
-             created by main.ask in goroutine 1\n\tmain.go:9 +0x2a\n",
-            id + 100
-        ));
-    }
-    text
-}
-
-/// The same, grouped, as `debug=1` shows it.
-fn grouped(waiting: u64) -> String {
-    format!(
-        "goroutine profile: total {}\n\
-         {waiting} @ 0x1 0x2\n#\t0x1\tsync.(*Mutex).Lock+0x1d\tmutex.go:90\n\
-         #\t0x2\tmain.take+0x1d\tmain.go:12\n\n\
-         1 @ 0x3\n#\t0x3\tmain.main+0x1\tmain.go:5\n\n",
-        waiting + 1
-    )
-}
 
 /// A service that leaks ten goroutines with each profile.
 async fn leaking(group: &Group, from: u64) -> FakeHttp {
@@ -87,19 +63,14 @@ async fn totals_sites_and_suspects_become_metrics(group: Group) {
          target={url} count=20i,per_hour=0"
     );
     assert!(got.contains(&site), "{got:?}");
-    for _ in 0..200 {
-        if got
-            .iter()
-            .any(|line| line.contains("evidence=\"survivors\""))
-        {
-            break;
-        }
+    // Two dumps must show the same goroutines, and between dumps there is a pause.
+    let began = std::time::Instant::now();
+    let survives = |line: &String| line.contains("evidence=\"survivors\"");
+    while !got.iter().any(survives) && began.elapsed() < PATIENCE {
         got = lines(&stage, &mut input).await;
     }
-    let suspect = got
-        .iter()
-        .find(|line| line.starts_with("goroutine_leak_suspect,"));
-    let suspect = suspect.unwrap_or_else(|| panic!("no suspect after {} requests: {got:#?}", service.seen().len()));
+    let suspect = got.iter().find(|line| survives(line));
+    let suspect = suspect.unwrap_or_else(|| panic!("no survivors: {got:#?}"));
     for part in [
         "class=mutex,file=main.go,function=main.take,line=12,",
         "evidence=\"survivors\"",
