@@ -1,6 +1,8 @@
 //! What the components that check have in common: instances on the board, a task for each, and
 //! metrics of all of them.
 
+mod plain;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use muster_plugin::{ComponentId, PluginError, Resources, ServiceContext, StartCo
 use muster_tasks::{Keyed, Stopped};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+pub use plain::{ExecCheckOptions, HttpCheckOptions, PlainCheck, TcpCheckOptions};
 
 use crate::board::{Board, Interest, Slot, Taken};
 use crate::checker::{Checker, MakeProbe, Timing};

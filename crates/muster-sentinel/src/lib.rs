@@ -27,13 +27,13 @@ pub mod testing;
 mod words;
 
 pub use board::{Board, Interest, Slot, Subscription, Taken};
-pub use check::CheckOptions;
+pub use check::{CheckOptions, ExecCheckOptions, HttpCheckOptions, PlainCheck, TcpCheckOptions};
 pub use checker::{Checker, MakeProbe, Timing};
 pub use clock::{Clock, Moment};
 pub use document::Document;
 pub use health::{Health, SelfTest};
 pub use machine::{Machine, Thresholds};
-pub use probe::{Depth, Dialer, Probe, RedisOptions, RedisProbe};
+pub use probe::{Depth, Dialer, ExecProbe, HttpProbe, Probe, RedisOptions, RedisProbe, TcpProbe};
 pub use redis::{RedisCheck, RedisCheckOptions};
 pub use status::{
     Answer, CheckKind, Class, Facts, Instance, Loading, Outcome, Reason, Replication, State,

@@ -1,14 +1,20 @@
 //! Single checks: what is asked of an instance, and what its answer means.
 
 mod dial;
+mod exec;
+mod http;
 mod redis;
+mod tcp;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use dial::Dialer;
+pub use exec::ExecProbe;
+pub use http::HttpProbe;
 pub(crate) use redis::ask_once;
 pub use redis::{Depth, RedisOptions, RedisProbe};
+pub use tcp::TcpProbe;
 
 use crate::status::{Answer, Outcome, Reason};
 

@@ -35,7 +35,7 @@ pub enum Behaviour {
     Endless,
 }
 
-/// A server on a free port of 127.0.0.1. It ends with its group.
+/// A server. It ends with its group.
 #[derive(Clone, Debug)]
 pub struct FakeRedis {
     address: SocketAddr,
@@ -56,7 +56,15 @@ impl FakeRedis {
     /// # Panics
     /// If there is no free port.
     pub async fn start(group: &Group) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::on(group, "127.0.0.1:0").await
+    }
+
+    /// Starts a healthy one at this address.
+    ///
+    /// # Panics
+    /// If that is not free.
+    pub async fn on(group: &Group, address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
 
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
