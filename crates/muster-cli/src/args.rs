@@ -192,6 +192,12 @@ pub(crate) enum Command {
     /// Outputs of the agent that runs: list, add, change, remove.
     #[command(subcommand)]
     Output(ComponentCommand),
+    /// Liveness checks of the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Check(ComponentCommand),
+    /// What tells others of the checks, in the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Publisher(ComponentCommand),
     /// Change any number of components, whole or not at all.
     Apply(ApplyArgs),
     /// List the changes of the desired state.
@@ -242,7 +248,8 @@ pub(crate) struct CheckArgs {
 /// What to print.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CreateArgs {
-    /// Only these sections, joined by colons: agent, inputs, processors, aggregators, outputs.
+    /// Only these sections, joined by colons: agent, inputs, processors, aggregators, outputs, checks,
+    /// publishers.
     #[arg(long, value_name = "SECTIONS")]
     pub(crate) section_filter: Vec<String>,
     /// Only these input plugins, joined by colons.
@@ -262,7 +269,7 @@ pub(crate) struct CreateArgs {
 /// Which plugins.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PluginsArgs {
-    /// Only this kind: inputs, processors, aggregators or outputs.
+    /// Only this kind: inputs, processors, aggregators, outputs, checks or publishers.
     pub(crate) kind: Option<String>,
     /// With every option, type, default and doc, as JSON.
     #[arg(long)]

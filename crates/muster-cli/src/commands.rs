@@ -47,6 +47,10 @@ pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
             component::component(Kind::Aggregator, command, state, &registry)
         }
         Command::Output(command) => component::component(Kind::Output, command, state, &registry),
+        Command::Check(command) => component::component(Kind::Check, command, state, &registry),
+        Command::Publisher(command) => {
+            component::component(Kind::Publisher, command, state, &registry)
+        }
         Command::Apply(args) => remote(&args.client, state, |s| apply::apply(s, &args)),
         Command::History(args) => remote(&args.client, state, |s| history::history(s, &args)),
         Command::Diff(args) => remote(&args.client, state, |s| diff::diff(s, &args)),

@@ -52,6 +52,8 @@ pub(crate) struct Groups {
     pub(crate) processors: Group,
     pub(crate) aggregators: Group,
     pub(crate) outputs: Group,
+    pub(crate) checks: Group,
+    pub(crate) publishers: Group,
     /// Where removed components are waited for.
     pub(crate) leaving: Group,
 }
@@ -64,6 +66,8 @@ impl Groups {
             Kind::Processor => &self.processors,
             Kind::Aggregator => &self.aggregators,
             Kind::Output => &self.outputs,
+            Kind::Check => &self.checks,
+            Kind::Publisher => &self.publishers,
         }
     }
 
@@ -85,6 +89,8 @@ impl Groups {
                 .builder("outputs")
                 .blocking_limit(OUTPUT_THREADS)
                 .build(),
+            checks: parent.group("checks"),
+            publishers: parent.group("publishers"),
             leaving: parent.group("leaving"),
         }
     }

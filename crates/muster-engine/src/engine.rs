@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use muster_config::{AgentSettings, Definition, Environment, Source, Tags};
 use muster_metric::Timestamp;
 use muster_options::OptionError;
-use muster_plugin::{ComponentId, Kind, Registry, Resources, Telemetry};
+use muster_plugin::{ComponentId, Registry, Resources, Telemetry};
 use muster_tasks::{Group, StopOptions, StopReport};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -241,13 +241,13 @@ impl Engine {
         let mut reroute = false;
         for id in &prepared.remove {
             if let Some(old) = running.remove(id) {
-                reroute |= id.kind != Kind::Input;
+                reroute |= id.kind.is_routed();
                 leaving.push((old, true));
             }
         }
         for component in prepared.put {
             let id = component.id.clone();
-            reroute |= id.kind != Kind::Input;
+            reroute |= id.kind.is_routed();
             let old = running.remove(&id);
             // A component that was paused or removed a moment ago may not have ended yet.
             let predecessor = match &old {
@@ -380,7 +380,7 @@ impl Engine {
             taps: Arc::clone(&self.inner.taps),
             ..Pipeline::default()
         };
-        for (id, component) in running.iter().filter(|(id, _)| id.kind != Kind::Input) {
+        for (id, component) in running.iter().filter(|(id, _)| id.kind.is_routed()) {
             match &component.part {
                 Part::Processor { before, after } => {
                     pipeline.before.extend(before.clone());
@@ -581,7 +581,10 @@ impl Engine {
                 group.stop_with(options).await
             }
         };
-        let mut reports = vec![stop(&groups.inputs, grace).await];
+        // What the checks found last is published, and their metrics are written.
+        let (inputs, checks) =
+            tokio::join!(stop(&groups.inputs, grace), stop(&groups.checks, grace));
+        let mut reports = vec![inputs, checks, stop(&groups.publishers, grace).await];
         reports.push(stop(&groups.processors, Duration::ZERO).await);
         reports.push(stop(&groups.aggregators, Duration::ZERO).await);
         self.empty_pipeline();

@@ -1,4 +1,4 @@
-//! `muster input|processor|aggregator|output`: components of the agent that runs.
+//! `muster input|processor|aggregator|output|check|publisher`: components of the agent that runs.
 
 mod add;
 mod list;
@@ -124,6 +124,13 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
             "'files=[\"/var/log/metrics.lp\"]'",
             "metric_batch_size",
         ),
+        Kind::Check => (
+            "redis",
+            "cache",
+            "'servers=[\"127.0.0.1:6379\"]' interval=500ms",
+            "interval",
+        ),
+        Kind::Publisher => ("file", "status", "path=/run/muster/checks.json", "refresh"),
     };
     let first = options.split_whitespace().next().unwrap_or_default();
     let text = |lines: &[String]| {
@@ -157,7 +164,7 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
             "test",
             match kind {
                 Kind::Input => text(&["test cpu-fast".into(), "test cpu percpu=false".into()]),
-                _ => "Only inputs can be tried so far.".to_owned(),
+                _ => "Only inputs can be tried.".to_owned(),
             },
         ),
     ]

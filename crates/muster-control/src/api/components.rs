@@ -75,7 +75,7 @@ pub(super) fn kind_of(text: &str) -> Result<Kind, ApiError> {
 
 /// Lists the components of a kind.
 #[utoipa::path(get, path = "/api/v1/{kind}", tag = "components",
-    params(("kind" = String, Path, description = "inputs, processors, aggregators or outputs")),
+    params(("kind" = String, Path, description = "inputs, processors, aggregators, outputs, checks or publishers")),
     responses((status = 200, body = Vec<ComponentView>), (status = 404, body = ErrorBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
