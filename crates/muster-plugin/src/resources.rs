@@ -1,6 +1,6 @@
-//! Things of which there can be only one: ports, exclusive files, what all components share.
+//! Things of which there can be only one: ports, exclusive files.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::ComponentId;
 
-/// What components hold beside themselves.
+/// The exclusive resources that components hold.
 ///
 /// A component takes a resource by name (`tcp:127.0.0.1:8086`). The next generation of the same
 /// component gets the very same one, so that a listener is handed over without closing; another
@@ -20,8 +20,6 @@ pub struct Resources {
     held: Arc<Mutex<HashMap<String, Held>>>,
     /// Components that are about to go: what they hold may be taken over.
     leaving: Arc<BTreeSet<ComponentId>>,
-    /// What belongs to all. As many as there are types that are asked for.
-    common: Arc<Mutex<HashMap<TypeId, Weak<dyn Any + Send + Sync>>>>,
 }
 
 #[derive(Debug)]
@@ -54,22 +52,7 @@ impl Resources {
         Self {
             held: Arc::clone(&self.held),
             leaving: Arc::new(leaving.into_iter().collect()),
-            common: Arc::clone(&self.common),
         }
-    }
-
-    /// What all components of the agent have together: the one `T`, made by the first who asks. It
-    /// ends when the last holder drops it.
-    pub fn common<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
-        let mut common = self.common.lock();
-        let kept = common.get(&TypeId::of::<T>()).and_then(Weak::upgrade);
-        if let Some(Ok(kept)) = kept.map(Arc::downcast) {
-            return kept;
-        }
-        let made = Arc::new(T::default());
-        let weak: Weak<T> = Arc::downgrade(&made);
-        common.insert(TypeId::of::<T>(), weak);
-        made
     }
 
     /// Takes the resource `name` for `owner`: the one that an earlier generation of `owner` still
@@ -156,17 +139,5 @@ mod tests {
         assert!(take(&c).is_err());
         drop(second);
         assert!(take(&c).is_ok());
-    }
-
-    #[test]
-    fn what_is_common_is_one_while_somebody_has_it() {
-        let resources = Resources::new();
-        let first = resources.common::<Mutex<u32>>();
-        *first.lock() = 7;
-        let heir = resources.inheriting_from([]);
-        let second = heir.common::<Mutex<u32>>();
-        assert!(Arc::ptr_eq(&first, &second));
-        drop((first, second));
-        assert_eq!(*resources.common::<Mutex<u32>>().lock(), 0);
     }
 }
