@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use muster_config::{BuiltPlugin, InputSettings, TimeSource};
-use muster_metric::{Batch, Timestamp};
+use muster_metric::{Batch, Room, Timestamp};
 use muster_plugin::{
     ComponentId, Emit, GatherContext, Input, PluginError, Resources, ServiceContext, ServiceInput,
     StartContext,
@@ -338,7 +338,7 @@ pub(crate) struct Gatherer<'a> {
     helpers: Group,
     last_end: Timestamp,
     /// The room that the last batch took, for the next.
-    size: (usize, usize),
+    room: Room,
 }
 
 impl<'a> Gatherer<'a> {
@@ -348,7 +348,7 @@ impl<'a> Gatherer<'a> {
             run,
             helpers,
             last_end: Timestamp::now(),
-            size: (0, 0),
+            room: Room::default(),
         }
     }
 
@@ -372,7 +372,7 @@ impl<'a> Gatherer<'a> {
             run.settings.interval,
             limit,
         );
-        let mut batch = Batch::with_capacity(self.size.0, self.size.1);
+        let mut batch = Batch::with_room(self.room);
         let outcome = {
             let gather = timeout(limit, catch_panic(plugin.gather(&gather_cx, &mut batch)));
             match cx.run(gather).await {
@@ -388,7 +388,7 @@ impl<'a> Gatherer<'a> {
             TimeSource::CollectionEnd => Some(self.last_end),
         };
         self.last_end = now;
-        self.size = (batch.rows(), batch.memory() / 2);
+        self.room = batch.room();
         run.refiner.refine(&mut batch, now, force_time, stats);
         if self.helpers.count() > 0 {
             self.end_helpers().await;

@@ -50,6 +50,15 @@ pub(crate) struct Row {
     pub(crate) dropped: bool,
 }
 
+/// How much a batch holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room {
+    text: usize,
+    tags: usize,
+    fields: usize,
+    rows: usize,
+}
+
 /// Many metrics in one arena.
 ///
 /// Rows keep their index for the life of the batch; a dropped row stays in place and is skipped.
@@ -83,6 +92,27 @@ impl Batch {
         }
     }
 
+    /// An empty batch with room for what another one held, and a little text more.
+    pub fn with_room(room: Room) -> Self {
+        Self {
+            text: String::with_capacity(room.text + room.text / 16),
+            tags: Vec::with_capacity(room.tags),
+            fields: Vec::with_capacity(room.fields),
+            rows: Vec::with_capacity(room.rows),
+            ..Self::default()
+        }
+    }
+
+    /// How much room what the batch holds takes, for the next one like it.
+    pub fn room(&self) -> Room {
+        Room {
+            text: self.text.len(),
+            tags: self.tags.len(),
+            fields: self.fields.len(),
+            rows: self.rows.len(),
+        }
+    }
+
     /// Starts a metric; it joins the batch when the builder is finished with
     /// [`at`](MetricBuilder::at) or [`untimed`](MetricBuilder::untimed).
     pub fn metric(&mut self, name: impl crate::ToText) -> MetricBuilder<'_> {
@@ -112,6 +142,11 @@ impl Batch {
     /// If `text` came from another batch and lies outside of this one.
     pub fn resolve(&self, text: Text) -> &str {
         &self.text[text.range()]
+    }
+
+    /// Whether the text at a place of this batch is this one: mostly decided by the lengths.
+    pub(crate) fn is(&self, place: Text, text: &str) -> bool {
+        place.len as usize == text.len() && self.text.as_bytes()[place.range()] == *text.as_bytes()
     }
 
     /// How many metrics there are, dropped ones not counted.

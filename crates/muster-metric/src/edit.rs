@@ -82,7 +82,7 @@ impl<'a> MetricMut<'a> {
 
     /// A tag's value.
     pub fn tag(&self, key: &str) -> Option<&str> {
-        self.tag_position(key).ok().map(|at| self.tag_at(at).1)
+        self.find_tag(key).map(|at| self.tag_at(at).1)
     }
 
     /// Sets a tag, replacing the value of one with the same key.
@@ -123,7 +123,7 @@ impl<'a> MetricMut<'a> {
 
     /// Removes a tag. Returns whether it was there.
     pub fn remove_tag(&mut self, key: &str) -> bool {
-        let Ok(at) = self.tag_position(key) else {
+        let Some(at) = self.find_tag(key) else {
             return false;
         };
         let range = self.row().tags.range();
@@ -135,7 +135,7 @@ impl<'a> MetricMut<'a> {
     /// Gives a tag another key, replacing a tag that had that one. Returns whether the tag was
     /// there.
     pub fn rename_tag(&mut self, from: &str, to: impl ToText) -> bool {
-        let Ok(at) = self.tag_position(from) else {
+        let Some(at) = self.find_tag(from) else {
             return false;
         };
         let key = to.to_text(self.batch);
@@ -180,6 +180,14 @@ impl<'a> MetricMut<'a> {
         self.row_mut().tags.len = kept as u32;
     }
 
+    /// Where a tag is. Most keys are told apart by their lengths, which is less work than to search
+    /// by order.
+    fn find_tag(&self, key: &str) -> Option<usize> {
+        let tags = &self.batch.tags[self.row().tags.range()];
+        tags.iter().position(|tag| self.batch.is(tag.key, key))
+    }
+
+    /// Where a tag is, or where it would have to be.
     fn tag_position(&self, key: &str) -> Result<usize, usize> {
         let tags = &self.batch.tags[self.row().tags.range()];
         tags.binary_search_by(|tag| self.batch.resolve(tag.key).cmp(key))
@@ -299,6 +307,6 @@ impl<'a> MetricMut<'a> {
         let fields = &self.batch.fields[self.row().fields.range()];
         fields
             .iter()
-            .position(|field| self.batch.resolve(field.key) == key)
+            .position(|field| self.batch.is(field.key, key))
     }
 }

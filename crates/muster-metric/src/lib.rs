@@ -33,7 +33,7 @@ mod view;
 #[cfg(feature = "workload")]
 pub mod workload;
 
-pub use batch::{Batch, MAX_TEXT_BYTES};
+pub use batch::{Batch, MAX_TEXT_BYTES, Room};
 pub use builder::MetricBuilder;
 pub use chunk::{Chunk, Metrics, RowSet};
 pub use edit::MetricMut;

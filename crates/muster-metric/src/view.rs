@@ -41,7 +41,9 @@ impl<'a> Metric<'a> {
 
     /// A tag's value.
     pub fn tag(&self, key: &str) -> Option<&'a str> {
-        self.tags().find(|(k, _)| *k == key).map(|(_, value)| value)
+        let tags = &self.batch.tags[self.row.tags.range()];
+        let tag = tags.iter().find(|tag| self.batch.is(tag.key, key))?;
+        Some(self.batch.resolve(tag.value))
     }
 
     /// The fields as key and value, in the order in which they were added, each key once.
@@ -55,9 +57,9 @@ impl<'a> Metric<'a> {
 
     /// A field's value.
     pub fn field(&self, key: &str) -> Option<Value<'a>> {
-        self.fields()
-            .find(|(k, _)| *k == key)
-            .map(|(_, value)| value)
+        let fields = &self.batch.fields[self.row.fields.range()];
+        let field = fields.iter().find(|field| self.batch.is(field.key, key))?;
+        Some(self.batch.value(field.value))
     }
 
     /// The time, if the metric has one yet.

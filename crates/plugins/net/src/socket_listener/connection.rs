@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use muster_metric::Batch;
+use muster_metric::{Batch, Room};
 use muster_net::{Encoding, Inflater, Stream};
 use tokio::io::AsyncReadExt;
 
@@ -28,8 +28,8 @@ pub(super) struct Connection {
     unpacked: usize,
     buffer: Vec<u8>,
     skipping: Skip,
-    /// How many metrics the last batch had.
-    metrics: usize,
+    /// How much the last batch held.
+    room: Room,
 }
 
 /// Whether the connection is inside of a message that is too long.
@@ -53,7 +53,7 @@ impl Connection {
             unpacked: 0,
             buffer: Vec::new(),
             skipping: Skip::No,
-            metrics: 0,
+            room: Room::default(),
         }
     }
 
@@ -66,9 +66,9 @@ impl Connection {
         &self.buffer
     }
 
-    /// A batch with room for about what is held.
+    /// A batch with room for about what is held: what comes is mostly like what came.
     pub(super) fn batch(&self) -> Batch {
-        Batch::with_capacity(self.metrics, self.buffer.len())
+        Batch::with_room(self.room)
     }
 
     /// Reads what is there, or waits. Returns 0 at the end of the stream. Giving up the wait loses
@@ -140,9 +140,9 @@ impl Connection {
         self.skipping == Skip::No
     }
 
-    /// Drops the bytes that were used; they brought so many metrics.
-    pub(super) fn discard(&mut self, used: usize, metrics: usize) {
-        self.metrics = metrics;
+    /// Drops the bytes that were used; they brought this batch.
+    pub(super) fn discard(&mut self, used: usize, batch: &Batch) {
+        self.room = batch.room();
         let full = self.buffer.len() == self.buffer.capacity();
         let sparse = self.buffer.len() < self.buffer.capacity() / 8;
         self.buffer.drain(..used);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_metric::Batch;
+use muster_metric::{Batch, Room};
 use muster_net::{Datagrams, Encoding};
 use muster_plugin::{PluginError, ServiceContext};
 
@@ -22,14 +22,14 @@ pub(super) async fn run(
     settings: &Arc<Settings>,
 ) -> Result<(), PluginError> {
     let mut buffer = vec![0; BUFFER];
-    let mut metrics = 0;
+    let mut room = Room::default();
     loop {
         let received = tokio::select! {
             biased;
             () = cx.cancelled() => return Ok(()),
             received = socket.receive(&mut buffer) => received,
         };
-        let mut batch = Batch::with_capacity(metrics, 0);
+        let mut batch = Batch::with_room(room);
         let mut next = received.map(Some);
         let mut taken = 0;
         loop {
@@ -48,7 +48,7 @@ pub(super) async fn run(
             }
             next = socket.try_receive(&mut buffer);
         }
-        metrics = batch.rows();
+        room = batch.room();
         cx.emit(batch).await;
     }
 }

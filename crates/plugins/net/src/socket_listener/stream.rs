@@ -275,7 +275,7 @@ impl Pump {
             self.cx.report(PluginError::new(message).because(why));
             connection.start_skipping(skip);
         }
-        connection.discard(used, batch.rows());
+        connection.discard(used, &batch);
         batch
     }
 
