@@ -14,6 +14,7 @@ use crate::commands::leaks::LeaksArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::reload::ReloadArgs;
 use crate::commands::rollback::RollbackArgs;
+use crate::commands::sentinel::SentinelArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::tail::TailArgs;
 use crate::commands::tasks::TasksArgs;
@@ -220,6 +221,8 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Find the lines of Go and Rust services at which goroutines or tasks leak.
     Leaks(Box<LeaksArgs>),
+    /// Check whether Redis servers are alive, without an agent.
+    Sentinel(Box<SentinelArgs>),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory.

@@ -5,6 +5,7 @@ mod changes;
 mod components;
 mod debug;
 mod error;
+mod instances;
 mod tasks;
 mod views;
 
@@ -28,6 +29,7 @@ pub use agent::describe_plugins;
 pub use changes::{ChangeBody, DiffView, RollbackBody, StepBody};
 pub use components::{ComponentBody, TriedView};
 pub use error::{ApiError, ErrorBody, Problem};
+pub use instances::{InstanceView, TransitionView};
 pub use views::{AppliedView, ComponentView, EditView, QueueView, RecordView, StatusView, Trouble};
 
 use crate::Controller;

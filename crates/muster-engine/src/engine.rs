@@ -559,6 +559,11 @@ impl Engine {
         &self.inner.core.registry
     }
 
+    /// The one `T` that all components have in common.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.inner.core.resources.shared()
+    }
+
     /// Where environment variables come from.
     pub fn environment(&self) -> &Arc<dyn Environment> {
         &self.inner.core.environment

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::{ApiError, ErrorBody};
 use super::views::{AppliedView, ComponentView};
-use super::{Api, AppJson};
+use super::{Api, AppJson, instances};
 use crate::change::{ChangeError, Request, Step, definition};
 
 /// A service input that is tried gets so long.
@@ -85,11 +85,11 @@ pub(super) async fn list(
     let engine = api.controller.engine();
     let components = engine.observe();
     let of_kind = components.iter().filter(|c| c.definition.id.kind == kind);
-    Ok(Json(
-        of_kind
-            .map(|c| ComponentView::of(c, engine.registry()))
-            .collect(),
-    ))
+    let mut views: Vec<_> = of_kind
+        .map(|c| ComponentView::of(c, engine.registry()))
+        .collect();
+    instances::add_to(&mut views, &engine.shared());
+    Ok(Json(views))
 }
 
 /// Shows one component.
@@ -105,7 +105,9 @@ pub(super) async fn show(
     let component = engine
         .observe_one(&id)
         .ok_or_else(|| ApiError::not_found(format!("there is no {id}")))?;
-    Ok(Json(ComponentView::of(&component, engine.registry())))
+    let mut view = ComponentView::of(&component, engine.registry());
+    instances::add_whole(&mut view, &engine.shared());
+    Ok(Json(view))
 }
 
 /// Adds a component; refused if its ID exists.
