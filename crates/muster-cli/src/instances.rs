@@ -62,7 +62,14 @@ fn row(document: &Document, now: i64) -> Vec<Cell> {
         document.rtt_us.map_or_else(|| "-".to_owned(), took).into(),
         document.fails.to_string().into(),
         text(&document.instance.facts.role).into(),
-        Cell::toned(document.detail.as_deref().map(printable).unwrap_or_default(), Tone::Dim),
+        Cell::toned(
+            document
+                .detail
+                .as_deref()
+                .map(printable)
+                .unwrap_or_default(),
+            Tone::Dim,
+        ),
     ]
 }
 
@@ -97,9 +104,11 @@ mod tests {
     #[test]
     fn instances_are_a_table() {
         let up = document(json!({}));
-        let down = document(json!({"state": "down", "reason": "refused", "fails": 3, "rtt_us": null,
+        let down = document(
+            json!({"state": "down", "reason": "refused", "fails": 3, "rtt_us": null,
             "instance": {"kind": "redis", "host": "::1", "port": 7000, "role": "master"},
-            "detail": "connection \u{1b}refused"}));
+            "detail": "connection \u{1b}refused"}),
+        );
         let shaky = document(json!({"suspect": true, "reason": "hung", "checked_ms": 0,
             "instance": {"kind": "redis", "host": "/run/redis.sock"}}));
         let want = "\

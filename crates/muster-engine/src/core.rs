@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::pipeline::Pipeline;
+use crate::queue::Buffers;
 
 /// Makes a component anew from its definition, after its plugin was lost.
 pub(crate) type Factory = Arc<dyn Fn() -> Result<Component, Vec<OptionError>> + Send + Sync>;
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) resources: Resources,
     pub(crate) pipeline: ArcSwap<Pipeline>,
     pub(crate) states: States,
+    pub(crate) buffers: Buffers,
     /// Told to all writers: write now what you have.
     pub(crate) flush: Notify,
     pub(crate) telemetry: Mutex<Option<Arc<dyn Telemetry>>>,
@@ -45,6 +47,9 @@ impl std::fmt::Debug for Core {
 const INPUT_THREADS: usize = 512;
 const OUTPUT_THREADS: usize = 256;
 
+/// So many queues on disk may have their thread; further ones wait in memory.
+const BUFFER_THREADS: usize = 256;
+
 /// The branches of the task tree under which components live.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -54,6 +59,8 @@ pub(crate) struct Groups {
     pub(crate) outputs: Group,
     pub(crate) checks: Group,
     pub(crate) publishers: Group,
+    /// Where the threads of queues on disk live.
+    pub(crate) buffers: Group,
     /// Where removed components are waited for.
     pub(crate) leaving: Group,
 }
@@ -91,6 +98,10 @@ impl Groups {
                 .build(),
             checks: parent.group("checks"),
             publishers: parent.group("publishers"),
+            buffers: parent
+                .builder("buffers")
+                .blocking_limit(BUFFER_THREADS)
+                .build(),
             leaving: parent.group("leaving"),
         }
     }

@@ -1,6 +1,7 @@
 //! From desired to observed: prepare, commit, observe, stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -9,8 +10,8 @@ use arc_swap::ArcSwap;
 use muster_config::{AgentSettings, Definition, Environment, Source, Tags};
 use muster_metric::Timestamp;
 use muster_options::OptionError;
-use muster_plugin::{ComponentId, Registry, Resources, Telemetry};
-use muster_tasks::{Group, StopOptions, StopReport};
+use muster_plugin::{ComponentId, Kind, Registry, Resources, Telemetry};
+use muster_tasks::{Group, StopOptions, StopReport, timeout};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ use crate::link::Link;
 use crate::output::{End, end_output};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::prepare::{self, Prepared, PreparedPart};
+use crate::queue::{Buffers, OutputQueue};
 use crate::stats::{Observed, Stats};
 use crate::tap::Taps;
 
@@ -95,7 +97,8 @@ pub struct Component {
 pub struct Stopped {
     /// Tasks and threads that would not end, each by name with the line that spawned it.
     pub reports: Vec<StopReport>,
-    /// Metrics that could not be written any more, by output.
+    /// Metrics that could not be written any more, by output; those on disk are written after the
+    /// next start and do not count.
     pub unwritten: Vec<(ComponentId, usize)>,
     /// How long it took.
     pub elapsed: Duration,
@@ -174,6 +177,7 @@ impl Engine {
             resources: Resources::new(),
             pipeline: ArcSwap::from_pointee(pipeline),
             states,
+            buffers: Buffers::default(),
             flush: tokio::sync::Notify::new(),
             telemetry: Mutex::new(None),
             groups: Groups::under(parent),
@@ -192,6 +196,19 @@ impl Engine {
         let telemetry: Arc<dyn Telemetry> = Arc::new(crate::telemetry::Internal::of(&engine));
         *engine.inner.core.telemetry.lock() = Some(telemetry);
         engine
+    }
+
+    /// Lets outputs whose definition asks for it have their metrics wait on disk, in folders of this
+    /// directory unless `buffer_directory` names another. Call it before the first change; without
+    /// it metrics wait in memory. The first call counts.
+    pub fn allow_buffers_in(&self, directory: &Path) {
+        self.inner.core.buffers.allow(directory);
+    }
+
+    /// Folders with metrics that no output uses: what was left of one that is gone. Reads
+    /// directories.
+    pub fn left_over_buffers(&self) -> Vec<PathBuf> {
+        self.inner.core.buffers.left_over()
     }
 
     pub(crate) fn from_inner(inner: Arc<EngineInner>) -> Self {
@@ -465,10 +482,8 @@ impl Engine {
             if let Part::Output { outlet, end } = &old.part {
                 end.send_replace(End::Flush);
                 let _ = end_output(&old.group, LEAVING_GRACE, ABORT_AFTER).await;
-                let left = outlet.queue.counts().metrics;
-                if left > 0 {
-                    tracing::warn!(component = %id, "{left} metrics were not written");
-                }
+                outlet.queue.leave().await;
+                warn_of_unwritten(&id, &outlet.queue);
             } else {
                 let report = old.group.stop_with(StopOptions::grace(LEAVING_GRACE)).await;
                 if !report.is_clean() {
@@ -608,12 +623,15 @@ impl Engine {
             stop(&groups.leaving, left)
         );
         reports.extend([outputs, leaving]);
+        self.close_buffers(within.saturating_sub(begin.elapsed()))
+            .await;
+        reports.push(stop(&groups.buffers, abort_after).await);
         let running = self.inner.running.lock();
         let unwritten = running.iter().filter_map(|(id, component)| {
             let Part::Output { outlet, .. } = &component.part else {
                 return None;
             };
-            let left = outlet.queue.counts().metrics;
+            let left = outlet.queue.in_memory();
             (left > 0).then(|| (id.clone(), left))
         });
         Stopped {
@@ -621,6 +639,21 @@ impl Engine {
             unwritten: unwritten.collect(),
             elapsed: begin.elapsed(),
         }
+    }
+
+    /// Brings to the disk what waits in memory for outputs that have their queue there.
+    async fn close_buffers(&self, within: Duration) {
+        let queues: Vec<_> = {
+            let running = self.inner.running.lock();
+            let queue = |component: &Running| match &component.part {
+                Part::Output { outlet, .. } => Some(Arc::clone(&outlet.queue)),
+                _ => None,
+            };
+            running.values().filter_map(queue).collect()
+        };
+        let closing = queues.iter().map(|queue| queue.close());
+        // A disk that hangs is reported with the thread that it holds.
+        let _ = timeout(within, futures_util::future::join_all(closing)).await;
     }
 
     /// What processors held back and the open windows of aggregators go to the outputs.
@@ -636,6 +669,21 @@ impl Engine {
         for link in &pipeline.after {
             pipeline.submit_aggregate_after(link.place, link.finish(), now);
         }
+    }
+}
+
+/// Says what an output that is gone left, and where.
+fn warn_of_unwritten(id: &ComponentId, queue: &OutputQueue) {
+    let (left, lost) = (queue.counts().metrics, queue.in_memory());
+    if lost > 0 {
+        tracing::warn!(component = %id, "{lost} metrics were not written");
+    }
+    if let Some(folder) = queue.folder().filter(|_| left > lost) {
+        let (kept, folder) = (left - lost, folder.display());
+        tracing::warn!(
+            component = %id,
+            "{kept} metrics were not written and are kept in {folder}: an output of this ID writes them"
+        );
     }
 }
 

@@ -25,6 +25,7 @@ const MOST_COLLECTED: Limits = Limits {
     metrics: 10_000_000,
     bytes: 1 << 30,
     batch: usize::MAX,
+    sync: false,
 };
 
 /// What a single round brought.
@@ -79,7 +80,9 @@ impl Engine {
         let mut round = engine
             .once(&change, wait, within, Some(Arc::new(outlet)))
             .await?;
-        round.metrics = queue.take().metrics;
+        if let Some(taken) = queue.take().await {
+            round.metrics = taken.metrics;
+        }
         Ok(round)
     }
 

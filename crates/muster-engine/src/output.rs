@@ -195,7 +195,9 @@ impl OutputRun {
 
     /// Writes one batch. What is refused is halved until the metrics at fault are found.
     async fn write_batch(&self, write_cx: &OutputContext, plugin: &mut dyn Output) -> Delivery {
-        let Taken { metrics, epoch } = self.queue.take();
+        let Some(Taken { metrics, epoch }) = self.queue.take().await else {
+            return Delivery::Retry;
+        };
         if metrics.is_empty() {
             return Delivery::Done;
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use muster_config::{
-    AgentSettings, BufferStrategy, BuiltPlugin, Component, Definition, InputSettings,
-    OutputSettings, Settings, StartupErrorBehavior, prepare as check,
+    AgentSettings, BuiltPlugin, Component, Definition, InputSettings, Settings,
+    StartupErrorBehavior, prepare as check,
 };
 use muster_metric::{Precision, Timestamp};
 use muster_options::OptionError;
@@ -20,7 +20,7 @@ use crate::input::{InputRun, start_context};
 use crate::link::Link;
 use crate::output::{End, OutputRun};
 use crate::pipeline::Outlet;
-use crate::queue::{Limits, OutputQueue};
+use crate::queue::Limits;
 use crate::refine::Refiner;
 use crate::stats::Stats;
 
@@ -108,7 +108,8 @@ pub(crate) struct PreparedOutput {
 impl PreparedOutput {
     /// Goes on with a predecessor's queue.
     pub(crate) fn inherit(&mut self, old: &Outlet) {
-        old.queue.set_limits(limits(&self.run.settings));
+        old.queue.become_like(&self.run.queue);
+        self.run.core.buffers.note(&self.run.id, &old.queue);
         self.run.queue = Arc::clone(&old.queue);
         self.outlet.queue = Arc::clone(&old.queue);
     }
@@ -117,6 +118,10 @@ impl PreparedOutput {
     pub(crate) fn start(self, predecessor: Option<Group>) -> (Arc<Outlet>, watch::Sender<End>) {
         let group = self.run.group.clone();
         let plugin = self.plugin;
+        self.run.queue.set_limits(Limits::of(&self.run.settings));
+        self.run
+            .queue
+            .enter(&self.run.core.groups.buffers, &self.run.stats);
         let spawned = group.go_cx("write", move |cx| self.run.write(cx, plugin, predecessor));
         if let Err(closed) = spawned {
             tracing::debug!("{closed}");
@@ -273,17 +278,12 @@ async fn component(
         }
         (Settings::Output(settings), BuiltPlugin::Output(mut plugin)) => {
             let cx = start_context(core, &id, &group, settings.flush_interval, resources);
-            if settings.buffer_strategy != BufferStrategy::Memory {
-                let why = "buffers on disk are not supported yet";
-                let error = OptionError::new("buffer_strategy", why);
-                return Err(vec![
-                    error.with_hint("leave it out of [agent]: metrics wait in memory"),
-                ]);
-            }
             let retry = lenient || settings.startup_error_behavior == StartupErrorBehavior::Retry;
             let started = start(settings.timeout, plugin.start(&cx)).await;
             let plugin = or_later(started, retry, &stats)?.then_some(plugin);
-            let queue = OutputQueue::new(limits(&settings));
+            let buffers = &core.buffers;
+            let queue = buffers.queue(&settings, &group, &stats, retry).await;
+            let queue = queue.map_err(|error| vec![error])?;
             let healthy = Arc::new(AtomicBool::new(true));
             let outlet = Outlet {
                 id: id.clone(),
@@ -416,14 +416,6 @@ fn refiner(plugin: &'static str, settings: &InputSettings, built: &BuiltPlugin) 
         always_local: settings.always_include_local_tags,
         always_global: settings.always_include_global_tags,
         precision,
-    }
-}
-
-fn limits(settings: &OutputSettings) -> Limits {
-    Limits {
-        metrics: settings.metric_buffer_limit.max(1),
-        bytes: settings.buffer_bytes,
-        batch: settings.metric_batch_size.max(1),
     }
 }
 

@@ -1,21 +1,42 @@
 //! An output's queue: bounded in metrics and bytes, oldest dropped first.
+//!
+//! Metrics wait in memory, in `chunks`. A queue on disk has an [`OnDisk`] beside that and a thread that
+//! moves the chunks there; what is on disk comes before what is in memory, and without a thread or a
+//! disk that works the queue is the one in memory.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_metric::{Chunk, Metrics};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
+
+mod buffers;
+mod codec;
+mod log;
+mod on_disk;
+mod position;
+mod reader;
+mod segment;
+mod worker;
+
+pub(crate) use buffers::Buffers;
+use log::Log;
+use on_disk::OnDisk;
 
 /// How much a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Metrics, those in flight included.
     pub metrics: usize,
-    /// Bytes of memory, shared batches counted by the share of their metrics that are here.
+    /// Bytes of memory, shared batches counted by the share of their metrics that are here; and as
+    /// many bytes on disk.
     pub bytes: usize,
     /// So many metrics make a write due.
     pub batch: usize,
+    /// Whether what goes to the disk must survive the machine, not only the process.
+    pub sync: bool,
 }
 
 /// Metrics that wait for an output. What is being written stays here until it is settled, so that
@@ -27,6 +48,10 @@ pub(crate) struct OutputQueue {
     due: Notify,
     /// Woken when there is room again.
     room: Notify,
+    /// Wakes the thread of a queue on disk.
+    work: Condvar,
+    /// Woken by that thread after each round.
+    served: Notify,
 }
 
 #[derive(Debug)]
@@ -40,6 +65,7 @@ struct State {
     epoch: u64,
     added: u64,
     dropped: u64,
+    disk: Option<Box<OnDisk>>,
 }
 
 /// Counts of a queue.
@@ -47,7 +73,7 @@ struct State {
 pub struct QueueCounts {
     /// Metrics that wait, those in flight included.
     pub metrics: usize,
-    /// Bytes that they take.
+    /// Bytes that they take, in memory and on disk.
     pub bytes: usize,
     /// The bound on metrics.
     pub limit: usize,
@@ -60,21 +86,85 @@ pub struct QueueCounts {
 impl OutputQueue {
     /// An empty queue.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        let state = State {
+        Self::with(limits, None)
+    }
+
+    /// A queue with what waits in a folder; without a log the folder is opened later. It
+    /// goes to the disk when an output [enters](Self::enter).
+    pub(crate) fn on_disk(limits: Limits, folder: PathBuf, log: Option<Log>) -> Arc<Self> {
+        Self::with(limits, Some(OnDisk::new(folder, log)))
+    }
+
+    fn with(limits: Limits, disk: Option<OnDisk>) -> Arc<Self> {
+        let waiting = disk.as_ref().map_or(0, OnDisk::waiting);
+        let mut state = State {
             limits,
             chunks: VecDeque::new(),
-            metrics: 0,
+            metrics: waiting,
             bytes: 0,
             in_flight: Metrics::new(),
             epoch: 0,
-            added: 0,
+            added: waiting as u64,
             dropped: 0,
+            disk: disk.map(Box::new),
         };
+        state.drop_excess();
         Arc::new(Self {
             state: Mutex::new(state),
             due: Notify::new(),
             room: Notify::new(),
+            work: Condvar::new(),
+            served: Notify::new(),
         })
+    }
+
+    /// Goes on where its successor is to have metrics wait: on disk, with what is there
+    /// already, or in memory, when nothing is left on disk.
+    pub(crate) fn become_like(&self, successor: &Self) {
+        let same = std::ptr::eq(self, successor);
+        let theirs = if same {
+            None
+        } else {
+            successor.state.lock().disk.take()
+        };
+        let mut state = self.state.lock();
+        match (&mut state.disk, theirs) {
+            (Some(disk), theirs) => {
+                disk.keeping = same || theirs.is_some();
+                // The output that ran on it goes on as its successor.
+                disk.users = disk.users.saturating_sub(1);
+            }
+            (none, Some(disk)) => {
+                *none = Some(disk);
+                let waiting = none.as_ref().map_or(0, |disk| disk.waiting());
+                state.metrics += waiting;
+                state.added += waiting as u64;
+                state.drop_excess();
+            }
+            (None, None) => {}
+        }
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Where metrics wait on disk, if they do.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        let state = self.state.lock();
+        state.disk.as_ref().map(|disk| disk.path.clone())
+    }
+
+    /// Metrics that are in memory only.
+    pub(crate) fn in_memory(&self) -> usize {
+        let state = self.state.lock();
+        let on_disk = state.disk.as_ref().map_or(0, |disk| {
+            let in_flight = if disk.in_flight() {
+                state.in_flight.len()
+            } else {
+                0
+            };
+            disk.waiting() + in_flight
+        });
+        state.metrics - on_disk
     }
 
     /// Other limits, for a changed output that keeps its queue. What is too much is dropped.
@@ -89,49 +179,61 @@ impl OutputQueue {
         if chunk.is_empty() {
             return;
         }
-        let due = {
+        let (due, on_disk) = {
             let mut state = self.state.lock();
             state.added += chunk.len() as u64;
             state.metrics += chunk.len();
             state.bytes += weight(&chunk);
             state.chunks.push_back(chunk);
             state.drop_excess();
-            state.metrics >= state.limits.batch
+            (state.metrics >= state.limits.batch, state.disk.is_some())
         };
         if due {
             self.due.notify_one();
+        }
+        if on_disk {
+            self.work.notify_one();
         }
     }
 
     /// Takes up to a batch of the oldest metrics to write. They stay counted until they are
     /// [settled](Self::settle) or [put back](Self::put_back). What was in flight before and was
-    /// neither goes back to the front first.
-    pub(crate) fn take(&self) -> Taken {
+    /// neither goes back to the front first. `None` if those on disk cannot be read now.
+    ///
+    /// # Cancel safety
+    /// Metrics that nobody took are put back by the next taking.
+    pub(crate) async fn take(&self) -> Option<Taken> {
+        if let Some(taken) = self.begin_taking() {
+            return Some(taken);
+        }
+        self.work.notify_one();
+        loop {
+            let served = self.served.notified();
+            {
+                let mut state = self.state.lock();
+                let Some(disk) = &mut state.disk else {
+                    break; // Given up, or emptied.
+                };
+                if let Some(taken) = disk.served() {
+                    return taken;
+                }
+            }
+            served.await;
+        }
+        self.begin_taking()
+    }
+
+    /// Takes from memory, or asks the thread.
+    fn begin_taking(&self) -> Option<Taken> {
         let mut state = self.state.lock();
         state.take_back();
-        let mut left = state.limits.batch.max(1);
-        let mut taken = Metrics::new();
-        while left > 0 {
-            let Some(front) = state.chunks.front_mut() else {
-                break;
-            };
-            let chunk = if front.len() <= left {
-                let Some(chunk) = state.chunks.pop_front() else {
-                    break;
-                };
-                chunk
-            } else {
-                front.take_front(left)
-            };
-            left -= chunk.len();
-            taken.push(chunk);
+        if let Some(disk) = &mut state.disk {
+            disk.want(true);
+            return None;
         }
-        state.in_flight = taken.clone();
-        state.epoch += 1;
-        Taken {
-            metrics: taken,
-            epoch: state.epoch,
-        }
+        let batch = state.limits.batch;
+        let taken = take_front(&mut state.chunks, batch);
+        Some(state.send_off(taken))
     }
 
     /// The first `count` of the metrics in flight are dealt with. Of an older taking: nothing.
@@ -141,9 +243,16 @@ impl OutputQueue {
             return;
         }
         let (done, rest) = state.in_flight.split_at(count);
+        let all = rest.is_empty();
         state.in_flight = rest;
-        state.forget(done.chunks());
-        drop(state);
+        match state.disk.as_mut().filter(|disk| disk.in_flight()) {
+            Some(disk) => {
+                disk.settle(done.len(), all);
+                state.metrics -= done.len();
+            }
+            None => state.forget(done.chunks()),
+        }
+        self.unlock(state);
         self.room.notify_waiters();
     }
 
@@ -153,6 +262,7 @@ impl OutputQueue {
         if state.epoch == epoch {
             state.take_back();
         }
+        self.unlock(state);
     }
 
     /// Puts back what a writer left in flight when it was ended; what that writer still says about
@@ -161,6 +271,19 @@ impl OutputQueue {
         let mut state = self.state.lock();
         state.epoch += 1;
         state.take_back();
+        if let Some(disk) = &mut state.disk {
+            disk.want(false);
+        }
+        self.unlock(state);
+    }
+
+    /// Lets the thread of a queue on disk look at what changed.
+    fn unlock(&self, state: MutexGuard<'_, State>) {
+        let on_disk = state.disk.is_some();
+        drop(state);
+        if on_disk {
+            self.work.notify_one();
+        }
     }
 
     /// Whether a whole batch waits.
@@ -190,7 +313,7 @@ impl OutputQueue {
         let state = self.state.lock();
         QueueCounts {
             metrics: state.metrics,
-            bytes: state.bytes,
+            bytes: state.bytes + state.disk.as_ref().map_or(0, |disk| disk.bytes()),
             limit: state.limits.metrics,
             added: state.added,
             dropped: state.dropped,
@@ -207,9 +330,43 @@ pub(crate) struct Taken {
     pub epoch: u64,
 }
 
+/// Up to `count` metrics from the front of some chunks.
+fn take_front(chunks: &mut VecDeque<Chunk>, count: usize) -> Metrics {
+    let mut left = count.max(1);
+    let mut taken = Metrics::new();
+    while left > 0
+        && let Some(mut front) = chunks.pop_front()
+    {
+        let chunk = if front.len() <= left {
+            front
+        } else {
+            let chunk = front.take_front(left);
+            chunks.push_front(front);
+            chunk
+        };
+        left -= chunk.len();
+        taken.push(chunk);
+    }
+    taken
+}
+
 impl State {
+    /// Notes what is to be written now.
+    fn send_off(&mut self, metrics: Metrics) -> Taken {
+        self.in_flight = metrics.clone();
+        self.epoch += 1;
+        Taken {
+            metrics,
+            epoch: self.epoch,
+        }
+    }
+
     fn take_back(&mut self) {
         let rest = std::mem::take(&mut self.in_flight);
+        if let Some(disk) = self.disk.as_mut().filter(|disk| disk.in_flight()) {
+            disk.take_back(rest);
+            return self.drop_excess();
+        }
         for chunk in rest.into_chunks().into_iter().rev() {
             self.chunks.push_front(chunk);
         }
@@ -218,12 +375,20 @@ impl State {
 
     fn drop_excess(&mut self) {
         while self.metrics > self.limits.metrics || self.bytes > self.limits.bytes {
-            let over = self.metrics.saturating_sub(self.limits.metrics).max(1);
+            let over = self.metrics.saturating_sub(self.limits.metrics);
+            // The oldest ones are those on disk.
+            if let Some(disk) = &mut self.disk
+                && let gone @ 1.. = disk.drop_oldest(over)
+            {
+                self.metrics -= gone;
+                self.dropped += gone as u64;
+                continue;
+            }
             // What is in flight cannot be dropped: it may be half written.
             let Some(mut front) = self.chunks.pop_front() else {
                 return;
             };
-            let dropped = front.take_front(over);
+            let dropped = front.take_front(over.max(1));
             self.dropped += dropped.len() as u64;
             self.forget(&[dropped]);
             if !front.is_empty() {
@@ -251,121 +416,4 @@ fn weight(chunk: &Chunk) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use muster_metric::{Batch, Value};
-    use proptest::prelude::*;
-    use std::sync::Arc;
-
-    fn chunk(from: i64, count: i64) -> Chunk {
-        let mut batch = Batch::new();
-        for n in from..from + count {
-            batch.metric("m").field("n", n).untimed();
-        }
-        Chunk::all(Arc::new(batch))
-    }
-
-    fn numbers(metrics: &Metrics) -> Vec<i64> {
-        let number = |value| {
-            if let Some(Value::Int(n)) = value {
-                n
-            } else {
-                -1
-            }
-        };
-        metrics.iter().map(|m| number(m.field("n"))).collect()
-    }
-
-    fn queue(metrics: usize, batch: usize) -> Arc<OutputQueue> {
-        OutputQueue::new(Limits {
-            metrics,
-            bytes: usize::MAX,
-            batch,
-        })
-    }
-
-    #[test]
-    fn drops_the_oldest_and_counts_them() {
-        let queue = queue(5, 10);
-        queue.push(chunk(0, 4));
-        queue.push(chunk(4, 4));
-        assert_eq!(numbers(&queue.take().metrics), [3, 4, 5, 6, 7]);
-        assert_eq!(queue.counts().dropped, 3);
-    }
-
-    #[test]
-    fn what_failed_comes_first_again() {
-        let queue = queue(100, 3);
-        queue.push(chunk(0, 5));
-        let first = queue.take();
-        assert_eq!(numbers(&first.metrics), [0, 1, 2]);
-        queue.settle(first.epoch, 1);
-        queue.put_back(first.epoch);
-        let second = queue.take();
-        assert_eq!(numbers(&second.metrics), [1, 2, 3]);
-        queue.inherit();
-        let third = queue.take();
-        assert_eq!(numbers(&third.metrics), [1, 2, 3]);
-        // What the writer before says about its taking counts no more.
-        queue.settle(second.epoch, 3);
-        queue.put_back(second.epoch);
-        assert_eq!(queue.counts().metrics, 4);
-        queue.settle(third.epoch, 3);
-        let last = queue.take();
-        assert_eq!(numbers(&last.metrics), [4]);
-        queue.settle(last.epoch, 1);
-        assert_eq!(queue.counts().metrics, 0);
-    }
-
-    #[test]
-    fn bytes_are_a_bound_of_their_own() {
-        let queue = OutputQueue::new(Limits {
-            metrics: 1000,
-            bytes: 2_000,
-            batch: 10,
-        });
-        for n in 0..100 {
-            queue.push(chunk(n, 1));
-        }
-        let counts = queue.counts();
-        assert!(counts.bytes <= 2_000 && counts.metrics > 0, "{counts:?}");
-        assert_eq!(counts.metrics as u64 + counts.dropped, 100);
-    }
-
-    proptest! {
-        /// Whatever happens, metrics leave in order and none is doubled; those missing are counted.
-        #[test]
-        fn in_order_and_accounted_for(
-            limit in 1usize..30,
-            batch in 1usize..10,
-            steps in prop::collection::vec((0u8..4, 1i64..9), 1..60),
-        ) {
-            let queue = queue(limit, batch);
-            let (mut next, mut out) = (0, Vec::new());
-            for (step, count) in steps {
-                match step {
-                    0 | 1 => {
-                        queue.push(chunk(next, count));
-                        next += count;
-                    }
-                    2 => {
-                        let taken = queue.take();
-                        out.extend(numbers(&taken.metrics));
-                        queue.settle(taken.epoch, taken.metrics.len());
-                    }
-                    _ => {
-                        let taken = queue.take();
-                        let done = (count as usize).min(taken.metrics.len());
-                        out.extend(numbers(&taken.metrics.split_at(done).0));
-                        queue.settle(taken.epoch, done);
-                        queue.put_back(taken.epoch);
-                    }
-                }
-                let counts = queue.counts();
-                prop_assert!(counts.metrics <= limit);
-                prop_assert_eq!(counts.metrics as u64 + counts.dropped + out.len() as u64, next as u64);
-            }
-            prop_assert!(out.is_sorted_by(|a, b| a < b), "{:?}", out);
-        }
-    }
-}
+mod tests;

@@ -121,7 +121,9 @@ impl Baseline {
     fn counts(&self) -> HashMap<Key, u64> {
         let mut counts = HashMap::new();
         for kept in &self.sites {
-            *counts.entry(key(&kept.class, &kept.at)).or_default() += kept.count;
+            let count: &mut u64 = counts.entry(key(&kept.class, &kept.at)).or_default();
+            // A file may say anything.
+            *count = count.saturating_add(kept.count);
         }
         counts
     }

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use crate::intern::Interner;
 use crate::labels;
 use crate::merge::Merger;
-use crate::profile::{Format, Frame, Group, Label, Profile, classify, names};
+use crate::profile::{Format, Frame, Group, Label, MAX_COUNT, Profile, classify, names};
 use crate::read::ReadError;
 
 const HEAD: &str = " profile: total ";
 
 /// A stack with more frames is counted, but is in no group. Go itself keeps 128.
 pub const MAX_FRAMES: usize = 1024;
+
+/// So many frames all stacks have together; further stacks are only counted.
+pub const MAX_TOTAL_FRAMES: usize = 1 << 20;
 
 /// Whether the first line is the head of such a text.
 pub(crate) fn looks_grouped(bytes: &[u8]) -> bool {
@@ -46,6 +49,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Profile, ReadError> {
         interner: Interner::default(),
         merger: Merger::default(),
         record: None,
+        frames: 0,
+        left_out: 0,
         line: 1,
         offset: 0,
     };
@@ -70,6 +75,10 @@ struct Reader {
     interner: Interner,
     merger: Merger,
     record: Option<Record>,
+    /// Of all stacks.
+    frames: usize,
+    /// Goroutines of records that become no group.
+    left_out: u64,
     line: u64,
     offset: u64,
 }
@@ -136,10 +145,12 @@ impl Reader {
         if record.count == 0 {
             return;
         }
-        if record.broken {
-            // It is in the total, and so among those without a group.
+        let frames = self.frames + record.frames.len();
+        if record.broken || frames > MAX_TOTAL_FRAMES {
+            self.left_out += record.count;
             return;
         }
+        self.frames = frames;
         let functions = || record.frames.iter().map(|frame| &*frame.function);
         let class = classify::by_visible_frames(functions());
         let all_hidden = functions().all(names::is_hidden);
@@ -155,19 +166,17 @@ impl Reader {
         let mut group = Group::new(record.count, stack, class);
         group.labels = record.labels;
         group.leaked = &*self.profile.kind == "goroutineleak";
-        self.merger.add(group);
+        if !self.merger.add(group) {
+            self.left_out += record.count;
+        }
     }
 
     fn finish(mut self, total: u64) -> Profile {
         self.close();
         self.merger.finish(&mut self.profile);
-        let grouped = self
-            .profile
-            .groups
-            .iter()
-            .fold(0_u64, |sum, group| sum.saturating_add(group.count));
+        let grouped: u64 = self.profile.groups.iter().map(|group| group.count).sum();
         // A text that is cut holds fewer than its head says; a changed one more.
-        self.profile.total = total.max(grouped);
+        self.profile.total = total.max(grouped + self.left_out);
         self.profile.ungrouped = self.profile.total - grouped;
         self.profile
     }
@@ -184,7 +193,7 @@ fn split_record(line: &str) -> Option<u64> {
         return None;
     }
     let count: i64 = count.parse().ok()?;
-    Some(u64::try_from(count).unwrap_or(0))
+    Some(u64::try_from(count).unwrap_or(0)).filter(|count| *count <= MAX_COUNT)
 }
 
 /// A hash, an address, a function with an offset, and its place, with tabs between; without function

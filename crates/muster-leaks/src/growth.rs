@@ -37,6 +37,8 @@ pub(crate) struct Rise {
     pub(crate) per_hour: f64,
     /// How many samples it is seen in.
     pub(crate) samples: usize,
+    /// Whether all of them show it; else only the first and the last were compared.
+    pub(crate) even: bool,
 }
 
 /// The share of ordered pairs among all pairs of marks, less that of the others (the tau of Mann
@@ -104,6 +106,7 @@ fn judge(marks: &[(f64, u64)], samples: usize, demand: Demand) -> Option<Rise> {
         by,
         per_hour: slope(marks),
         samples,
+        even: true,
     })
 }
 

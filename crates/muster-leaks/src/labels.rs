@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::intern::Interner;
-use crate::profile::{Label, LabelValue};
+use crate::profile::{Label, LabelValue, MAX_LABELS};
 
 /// The labels of what stands between the braces, sorted; `None` if it is not such a list.
 pub(crate) fn parse(text: &str, interner: &mut Interner) -> Option<Arc<[Label]>> {
@@ -15,10 +15,12 @@ pub(crate) fn parse(text: &str, interner: &mut Interner) -> Option<Arc<[Label]>>
         let (key, after) = word(rest)?;
         let after = after.strip_prefix(':')?;
         let (value, after) = word(after.strip_prefix(' ').unwrap_or(after))?;
-        labels.push(Label {
-            key: interner.get(&key),
-            value: LabelValue::Text(interner.get(&value)),
-        });
+        if labels.len() < MAX_LABELS {
+            labels.push(Label {
+                key: interner.get(&key),
+                value: LabelValue::Text(interner.get(&value)),
+            });
+        }
         if after.is_empty() {
             labels.sort();
             return Some(labels.into());
@@ -132,6 +134,13 @@ mod tests {
         check(r#""a":"\q""#, None);
         check(r#""a":"\ud800""#, None);
         check(r#""a":"\"#, None);
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        let text = vec!["a: b"; MAX_LABELS + 1].join(", ");
+        let labels = parse(&text, &mut Interner::default()).unwrap();
+        assert_eq!(labels.len(), MAX_LABELS);
     }
 
     proptest! {

@@ -83,10 +83,13 @@
 //! | what | limit |
 //! |---|---|
 //! | binary profile after decompression | [`pprof::MAX_BINARY_BYTES`] |
-//! | its strings, functions, locations, samples | [`pprof::MAX_ENTRIES`] |
+//! | its strings, functions, locations with their lines, samples | [`pprof::MAX_ENTRIES`] |
+//! | each of its strings | [`pprof::MAX_STRING_BYTES`] |
 //! | frames of a stack | [`pprof::MAX_FRAMES`], [`grouped_text::MAX_FRAMES`], [`dump::MAX_FRAMES`] |
-//! | frames of all stacks | [`pprof::MAX_TOTAL_FRAMES`], [`dump::MAX_TOTAL_FRAMES`] |
-//! | groups of a dump | [`dump::MAX_GROUPS`] |
+//! | frames of all stacks | [`pprof::MAX_TOTAL_FRAMES`], [`grouped_text::MAX_TOTAL_FRAMES`], [`dump::MAX_TOTAL_FRAMES`] |
+//! | groups of a profile, of a dump | [`profile::MAX_GROUPS`], [`dump::MAX_GROUPS`] |
+//! | goroutines of a stack | [`profile::MAX_COUNT`] |
+//! | labels of a group | [`profile::MAX_LABELS`] |
 //! | text of a dump that is kept | [`dump::MAX_TEXT_BYTES`] |
 //! | IDs and objects of a group | [`profile::MAX_IDS`], [`profile::MAX_OBJECTS`] |
 //! | described problems | [`profile::MAX_PROBLEMS`] |

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use crate::profile::{Frame, Group, Label, Profile, Stack, WaitClass};
+use crate::profile::{Frame, Group, Label, MAX_GROUPS, Profile, Stack, WaitClass};
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
@@ -24,8 +24,9 @@ pub(crate) struct Merger {
 }
 
 impl Merger {
-    /// Takes in a group.
-    pub(crate) fn add(&mut self, group: Group) {
+    /// Takes in a group; `false` if there are too many.
+    #[must_use]
+    pub(crate) fn add(&mut self, group: Group) -> bool {
         let key = Key {
             stack: group.stack.clone(),
             class: group.class,
@@ -36,11 +37,13 @@ impl Merger {
         };
         match self.places.entry(key) {
             Entry::Occupied(place) => self.groups[*place.get()].absorb(&group),
+            Entry::Vacant(_) if self.groups.len() == MAX_GROUPS => return false,
             Entry::Vacant(place) => {
                 place.insert(self.groups.len());
                 self.groups.push(group);
             }
         }
+        true
     }
 
     /// Hands the groups over, the largest first.

@@ -14,7 +14,9 @@ use flate2::read::MultiGzDecoder;
 
 use crate::intern::Interner;
 use crate::merge::Merger;
-use crate::profile::{Format, Frame, Group, Label, LabelValue, Profile, Stack, classify, names};
+use crate::profile::{
+    Format, Frame, Group, Label, LabelValue, MAX_COUNT, Profile, Stack, WaitClass, classify, names,
+};
 use crate::read::ReadError;
 
 use decode::{RawProfile, RawSample};
@@ -26,11 +28,14 @@ pub const MAX_BINARY_BYTES: usize = 64 << 20;
 /// A stack with more frames is counted, but is in no group. Go itself keeps 128.
 pub const MAX_FRAMES: usize = 1024;
 
-/// So many frames all stacks have together; further stacks are only counted.
+/// So many frames all different stacks have together; further stacks are only counted.
 pub const MAX_TOTAL_FRAMES: usize = 1 << 20;
 
-/// A profile with more strings, functions, locations or samples is refused.
+/// A profile with more strings, functions, locations, lines of locations or samples is refused.
 pub const MAX_ENTRIES: usize = 1 << 20;
+
+/// A longer string is cut: many functions may have the same one for a name.
+pub const MAX_STRING_BYTES: usize = 4096;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
@@ -74,13 +79,16 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Profile, ReadError> {
         if count == 0 {
             continue;
         }
-        profile.total = profile.total.saturating_add(count);
-        match resolver.group(sample, count)? {
-            Some(mut group) => {
-                group.leaked = kind == "goroutineleak";
-                merger.add(group);
-            }
-            None => profile.ungrouped = profile.ungrouped.saturating_add(count),
+        if count > MAX_COUNT {
+            return Err(sample.error(format!("expected at most {MAX_COUNT}, found {count}")));
+        }
+        profile.total += count;
+        let group = resolver.group(sample, count)?.map(|mut group| {
+            group.leaked = kind == "goroutineleak";
+            group
+        });
+        if !group.is_some_and(|group| merger.add(group)) {
+            profile.ungrouped += count;
         }
     }
     merger.finish(&mut profile);
@@ -120,12 +128,27 @@ fn count_kind(raw: &RawProfile<'_>) -> Result<String, ReadError> {
     }
 }
 
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 struct Resolver<'a> {
     raw: &'a RawProfile<'a>,
-    functions: HashMap<u64, usize, foldhash::fast::RandomState>,
-    locations: HashMap<u64, usize, foldhash::fast::RandomState>,
+    functions: Map<u64, usize>,
+    locations: Map<u64, usize>,
+    /// The functions that samples name, by the place of the raw one.
+    resolved: Map<usize, Function>,
+    /// Stacks by their locations: samples may differ only in their labels.
+    stacks: Map<Vec<u64>, (Stack, WaitClass)>,
     interner: Interner,
     frames: usize,
+}
+
+#[derive(Clone)]
+struct Function {
+    /// The name as it is written.
+    name: Arc<str>,
+    shown: Arc<str>,
+    file: Arc<str>,
+    hidden: bool,
 }
 
 impl<'a> Resolver<'a> {
@@ -136,6 +159,8 @@ impl<'a> Resolver<'a> {
             raw,
             functions: functions.map(|(at, function)| (function.id, at)).collect(),
             locations: locations.map(|(at, location)| (location.id, at)).collect(),
+            resolved: Map::default(),
+            stacks: Map::default(),
             interner: Interner::default(),
             frames: 0,
         }
@@ -143,12 +168,36 @@ impl<'a> Resolver<'a> {
 
     /// The group of a sample; `None` if its stack is too deep or there are too many.
     fn group(&mut self, sample: &RawSample<'_>, count: u64) -> Result<Option<Group>, ReadError> {
-        let mut frames = Vec::new();
+        let locations = sample.locations()?;
+        let known = match self.stacks.get(&locations) {
+            Some(known) => Some(known.clone()),
+            None => {
+                let known = self.stack(sample, &locations)?;
+                if let Some(known) = &known {
+                    self.stacks.insert(locations, known.clone());
+                }
+                known
+            }
+        };
+        let Some((stack, class)) = known else {
+            return Ok(None);
+        };
+        let mut group = Group::new(count, stack, class);
+        group.labels = self.labels(sample)?;
+        Ok(Some(group))
+    }
+
+    fn stack(
+        &mut self,
+        sample: &RawSample<'_>,
+        locations: &[u64],
+    ) -> Result<Option<(Stack, WaitClass)>, ReadError> {
+        let mut frames: Vec<(Function, u32)> = Vec::new();
         if self.frames >= MAX_TOTAL_FRAMES {
             return Ok(None);
         }
-        for location in sample.locations()? {
-            let Some(at) = self.locations.get(&location) else {
+        for location in locations {
+            let Some(at) = self.locations.get(location) else {
                 let message = format!("expected a location that exists, found {location}");
                 return Err(sample.error(message));
             };
@@ -157,39 +206,49 @@ impl<'a> Resolver<'a> {
                 return Ok(None);
             }
             if lines.is_empty() {
-                frames.push(Frame::new("", "", 0));
+                frames.push((self.named("", ""), 0));
             }
             for (function, line) in lines {
-                frames.push(self.frame(sample, *function, *line)?);
+                let function = self.function(sample, *function)?;
+                frames.push((function, u32::try_from(*line).unwrap_or(0)));
             }
         }
         self.frames += frames.len();
-        let functions = || frames.iter().map(|frame| &*frame.function);
-        let class = classify::by_all_frames(&functions().collect::<Vec<_>>());
-        let all_hidden = functions().all(names::is_hidden);
-        let stack: Stack = frames
-            .iter()
-            .filter(|frame| all_hidden || !names::is_hidden(&frame.function))
-            .map(|frame| Frame {
-                function: self.interner.get(&names::normal(&frame.function)),
-                ..frame.clone()
-            })
-            .collect();
-        let mut group = Group::new(count, stack, class);
-        group.labels = self.labels(sample)?;
-        Ok(Some(group))
+        let names: Vec<&str> = frames.iter().map(|(function, _)| &*function.name).collect();
+        let class = classify::by_all_frames(&names);
+        let all_hidden = frames.iter().all(|(function, _)| function.hidden);
+        let shown = frames
+            .into_iter()
+            .filter(|(function, _)| all_hidden || !function.hidden)
+            .map(|(function, line)| Frame {
+                function: function.shown,
+                file: function.file,
+                line,
+            });
+        Ok(Some((shown.collect(), class)))
     }
 
-    fn frame(&mut self, sample: &RawSample<'_>, id: u64, line: i64) -> Result<Frame, ReadError> {
-        let Some(at) = self.functions.get(&id) else {
+    fn function(&mut self, sample: &RawSample<'_>, id: u64) -> Result<Function, ReadError> {
+        let Some(at) = self.functions.get(&id).copied() else {
             return Err(sample.error(format!("expected a function that exists, found {id}")));
         };
-        let function = &self.raw.functions[*at];
-        Ok(Frame {
-            function: self.interner.get(&self.raw.text(function.name)),
-            file: self.interner.get(&self.raw.text(function.file)),
-            line: u32::try_from(line).unwrap_or(0),
-        })
+        if let Some(known) = self.resolved.get(&at) {
+            return Ok(known.clone());
+        }
+        let function = &self.raw.functions[at];
+        let (name, file) = (self.raw.text(function.name), self.raw.text(function.file));
+        let function = self.named(&name, &file);
+        self.resolved.insert(at, function.clone());
+        Ok(function)
+    }
+
+    fn named(&mut self, name: &str, file: &str) -> Function {
+        Function {
+            name: self.interner.get(name),
+            shown: self.interner.get(&names::normal(name)),
+            file: self.interner.get(file),
+            hidden: names::is_hidden(name),
+        }
     }
 
     fn labels(&mut self, sample: &RawSample<'_>) -> Result<Arc<[Label]>, ReadError> {

@@ -29,9 +29,17 @@ mod wait;
 
 use std::sync::Arc;
 
-pub use group::{Group, Ids, Label, LabelValue, MAX_IDS, MAX_OBJECTS, Minutes, Objects};
+pub use group::{
+    Group, Ids, Label, LabelValue, MAX_IDS, MAX_LABELS, MAX_OBJECTS, Minutes, Objects,
+};
 pub use stack::{Frame, Stack};
 pub use wait::WaitClass;
+
+/// So many groups a profile has at most; goroutines of further ones are only counted.
+pub const MAX_GROUPS: usize = 1 << 18;
+
+/// A source that says more of one stack is wrong: no memory holds so many goroutines.
+pub const MAX_COUNT: u64 = 1 << 40;
 
 /// So many bad places of one input are described in [`Profile::problems`]; the rest is counted.
 pub const MAX_PROBLEMS: usize = 16;

@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     pub(crate) count: u64,
     /// How many wait on a nil channel.
     pub(crate) nil: u64,
+    /// How many are marked as leaked.
+    pub(crate) leaked: u64,
     pub(crate) ids: Ids,
     /// The longest wait in minutes; 0 if none is shown.
     pub(crate) oldest: u64,
@@ -53,6 +55,9 @@ impl Look {
             seen.count += group.count;
             if group.class == WaitClass::NilChannel {
                 seen.nil += group.count;
+            }
+            if group.leaked {
+                seen.leaked += group.count;
             }
             seen.ids.absorb(&group.ids);
             seen.oldest = seen.oldest.max(group.minutes.oldest);

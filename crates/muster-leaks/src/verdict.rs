@@ -193,6 +193,8 @@ pub struct Verdict {
     pub samples: u64,
     /// How often the target restarted.
     pub restarts: u64,
+    /// How many goroutines are proved to be leaked; nothing if nobody asked Go's garbage collector.
+    pub leaked: Option<u64>,
     /// What leaks, the worst first.
     pub suspects: Vec<Suspect>,
     /// What else grows.

@@ -69,6 +69,8 @@ pub struct Watch {
     leak_profiles: Budget,
     /// Whether the target is known to have no leak profile.
     unprovable: bool,
+    /// Whether a leak profile was seen.
+    proved: bool,
 }
 
 impl Watch {
@@ -87,6 +89,7 @@ impl Watch {
             restarts: 0,
             look: None,
             unprovable: false,
+            proved: false,
         }
     }
 
@@ -96,7 +99,8 @@ impl Watch {
     /// does a dump if the first profile was one. Samples are to be evenly spaced, about; one that
     /// is not later than the last is left out.
     ///
-    /// A profile of another build begins a new life, as [`restarted`](Self::restarted) does.
+    /// A profile of another build begins a new life, as [`restarted`](Self::restarted) does; and so
+    /// does one with fewer goroutines at a site than were proved to be leaked there, which never end.
     pub fn feed(&mut self, at: Timestamp, profile: &Profile) {
         if &*profile.kind == "goroutineleak" {
             self.prove(profile);
@@ -119,12 +123,14 @@ impl Watch {
         self.judge();
     }
 
-    /// Says that the target's process is another one now. All that was seen is forgotten, and the
-    /// warm-up begins again.
+    /// Says that the target's process is another one now. All that was seen is forgotten, also that
+    /// it has no leak profile, and the warm-up begins again.
     pub fn restarted(&mut self) {
         self.sites.clear();
         self.total = Series::default();
         self.look = None;
+        self.unprovable = false;
+        self.proved = false;
         self.samples = 0;
         self.restarts += 1;
     }
@@ -154,6 +160,7 @@ impl Watch {
 
     /// What is known now.
     pub fn verdict(&self) -> Verdict {
+        let leaked: u64 = self.sites.values().map(|state| state.leaked).sum();
         self.judging().verdict(Verdict {
             target: self.target.clone(),
             at: self.total.points().last().map(|(at, _)| *at),
@@ -161,6 +168,7 @@ impl Watch {
             goroutines: self.total.last(),
             samples: self.samples,
             restarts: self.restarts,
+            leaked: (self.proved || leaked > 0).then_some(leaked),
             suspects: Vec::new(),
             notes: Vec::new(),
         })
@@ -199,8 +207,12 @@ impl Watch {
         {
             return;
         }
-        self.samples += 1;
         let mut now = tally(profile, &self.options.ignore);
+        let whole = profile.ungrouped == 0 && profile.cut.is_none();
+        if whole && self.has_lost_leaked(&now) {
+            self.restarted();
+        }
+        self.samples += 1;
         for (site, state) in &mut self.sites {
             match now.remove(site) {
                 Some(tally) => state.count(at, tally),
@@ -221,6 +233,16 @@ impl Watch {
         self.total.push(at, profile.total);
     }
 
+    /// Whether a site that was counted has fewer goroutines now than were proved to be leaked.
+    fn has_lost_leaked(&self, now: &HashMap<Site, Tally>) -> bool {
+        let count = |site| now.get(site).map_or(0, |tally| tally.count);
+        let mut counted = self
+            .sites
+            .iter()
+            .filter(|(_, state)| state.series.last() > 0);
+        counted.any(|(site, state)| count(site) < state.leaked)
+    }
+
     /// Whether a site of so many goroutines can be followed, too.
     fn make_room(&mut self, count: u64) -> bool {
         if self.sites.len() < MAX_SITES {
@@ -237,6 +259,7 @@ impl Watch {
     }
 
     fn prove(&mut self, profile: &Profile) {
+        self.proved = true;
         let mut leaked = tally(profile, &self.options.ignore);
         for (site, state) in &mut self.sites {
             state.leaked = leaked.remove(site).map_or(0, |tally| tally.leaked);
@@ -256,7 +279,9 @@ impl Watch {
             let Some((real, seen)) = look.site(site) else {
                 continue;
             };
-            let earlier = self.look.as_ref().and_then(|last| {
+            // Who is missing in a dump that is cut may live all the same.
+            let last = self.look.as_ref().filter(|_| dump.cut.is_none());
+            let earlier = last.and_then(|last| {
                 let (_, before) = last.site(site)?;
                 Some((last.at, Survival::between((last.at, before), (at, seen))?))
             });

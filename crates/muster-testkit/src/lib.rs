@@ -17,10 +17,12 @@ mod ports;
 mod process;
 mod servers;
 mod wait;
+mod zookeeper;
 
 pub use agent::{Agent, AgentBuilder, Output};
 pub use http::{Response, request, request_unix};
 pub use ports::free_ports;
-pub use process::{Process, Usage};
+pub use process::{Process, Usage, usage_of_this_process};
 pub use servers::{InfluxDb, NodeExporter, Prometheus, VictoriaMetrics};
 pub use wait::{eventually, eventually_within};
+pub use zookeeper::{ZooKeeper, ZooKeeperEnsemble};

@@ -116,6 +116,14 @@ impl Process {
     }
 }
 
+/// What the test's own process uses.
+///
+/// # Panics
+/// If there is no /proc.
+pub fn usage_of_this_process() -> Usage {
+    usage_of(std::process::id())
+}
+
 fn usage_of(pid: u32) -> Usage {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
     let field = |name: &str| -> u64 {

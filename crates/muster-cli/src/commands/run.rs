@@ -116,6 +116,7 @@ async fn agent(
         Arc::new(ProcessEnvironment),
         states,
     );
+    engine.allow_buffers_in(&state_dir.path().join("buffers"));
     let sockets = Sockets::bind(&config.control, state_dir.path())
         .await
         .map_err(Failure::failed)?;
@@ -130,6 +131,12 @@ async fn agent(
     };
     let controller = started.map_err(Failure::failed)?;
     greet(&sockets, state_dir.path(), &args.sources);
+    for folder in controller.engine().left_over_buffers() {
+        let folder = folder.display();
+        tracing::warn!(
+            "{folder} holds metrics of an output that there is no more; add one of that ID, or remove the folder"
+        );
+    }
     let reload = reloader(&controller, &args.sources, &registry);
     let api = Api {
         controller: controller.clone(),

@@ -51,7 +51,12 @@ pub(crate) struct SentinelArgs {
     #[arg(long, value_name = "DURATION")]
     timeout: Option<muster_options::Duration>,
     /// So many failed checks in a row are needed for a server to be down; one with --once.
-    #[arg(long, value_name = "COUNT", default_value_t = 3, conflicts_with = "once")]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 3,
+        conflicts_with = "once"
+    )]
     fall: u32,
     /// Write what is found into this file as JSON, replaced atomically with each change.
     #[arg(long, value_name = "FILE")]
@@ -142,9 +147,7 @@ async fn once(board: &Board) -> Vec<Document> {
 fn documents(board: &Board) -> Vec<Document> {
     let writer = Writer::default();
     let slots = board.slots();
-    let document = |slot: &Arc<Slot>| {
-        Document::new(slot.instance(), &slot.status(), &writer)
-    };
+    let document = |slot: &Arc<Slot>| Document::new(slot.instance(), &slot.status(), &writer);
     slots.iter().map(document).collect()
 }
 
@@ -175,19 +178,26 @@ fn definitions(args: &SentinelArgs) -> Result<Vec<Definition>, Failure> {
     set("password", password(args)?.map(Into::into));
     let timeout = args.timeout.unwrap_or_else(|| {
         let usual = muster_options::Duration::from_millis(500);
-        if usual > args.interval { args.interval } else { usual }
+        if usual > args.interval {
+            args.interval
+        } else {
+            usual
+        }
     });
     set("interval", Some(args.interval.to_string().into()));
     set("timeout", Some(timeout.to_string().into()));
-    set("fall", Some(i64::from(if args.once { 1 } else { args.fall }).into()));
+    set(
+        "fall",
+        Some(i64::from(if args.once { 1 } else { args.fall }).into()),
+    );
     if args.once {
         set("down_after", Some("0s".into()));
     }
     let mut all = vec![definition(Kind::Check, "redis", check)];
     if let Some(file) = &args.file {
-        let path = file.to_str().ok_or_else(|| {
-            Failure::Usage(format!("the name of {} is no UTF-8", file.display()))
-        })?;
+        let path = file
+            .to_str()
+            .ok_or_else(|| Failure::Usage(format!("the name of {} is no UTF-8", file.display())))?;
         let options = Table::from_iter([("path".to_owned(), path.into())]);
         all.push(definition(Kind::Publisher, "file", options));
     }
@@ -211,9 +221,14 @@ fn password(args: &SentinelArgs) -> Result<Option<String>, Failure> {
     if let Some(path) = &args.password_file {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| {
-            Failure::failed(format!("read the password file {}: {error}", path.display()))
+            Failure::failed(format!(
+                "read the password file {}: {error}",
+                path.display()
+            ))
         })?;
-        return Ok(Some(verbatim(text.trim_end_matches(['\r', '\n']).to_owned())));
+        return Ok(Some(verbatim(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        )));
     }
     let variable = std::env::var("REDIS_PASSWORD").ok();
     Ok(variable.filter(|text| !text.is_empty()).map(verbatim))

@@ -88,6 +88,10 @@ pub struct OutputSettings {
     pub buffer_bytes: usize,
     /// Where metrics wait.
     pub buffer_strategy: BufferStrategy,
+    /// The directory of buffers on disk; none for the one in the state directory.
+    pub buffer_directory: Option<PathBuf>,
+    /// Whether what goes to a buffer on disk must survive the machine, not only the process.
+    pub buffer_disk_sync: bool,
     /// A write that takes longer is cancelled and tried again.
     pub timeout: StdDuration,
     /// After failed writes the pause grows up to this.
@@ -144,6 +148,10 @@ impl OutputSettings {
             ),
             buffer_bytes: bytes.as_usize(),
             buffer_strategy: options.buffer_strategy.unwrap_or(agent.buffer_strategy),
+            buffer_directory: Some(&agent.buffer_directory)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            buffer_disk_sync: agent.buffer_disk_sync,
             timeout: some(options.timeout)
                 .unwrap_or_else(|| super::at_least(WRITE_TIMEOUT, own_timeout)),
             retry_backoff_max: options.retry_backoff_max.get(),

@@ -86,9 +86,12 @@ pub(super) fn add_whole(view: &mut ComponentView, board: &Board) {
     }
     let mine = |slot: &Arc<Slot>| *slot.component() == *view.id;
     let slots = board.slots();
-    let whole = slots.iter().filter(|slot| mine(slot)).map(|slot| InstanceView {
-        transitions: slot.transitions().iter().map(TransitionView::of).collect(),
-        ..InstanceView::of(slot)
-    });
+    let whole = slots
+        .iter()
+        .filter(|slot| mine(slot))
+        .map(|slot| InstanceView {
+            transitions: slot.transitions().iter().map(TransitionView::of).collect(),
+            ..InstanceView::of(slot)
+        });
     view.instances = whole.collect();
 }

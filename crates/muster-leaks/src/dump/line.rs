@@ -21,16 +21,16 @@ const GOROUTINE: &[u8] = b"goroutine ";
 pub(super) fn header(line: &[u8]) -> Option<Header<'_>> {
     let (id, rest) = header_start(line)?;
     let line = rest.strip_suffix(b":")?;
-    // No labels: the first bracket is the last byte.
-    if memchr(b']', line) == Some(line.len().wrapping_sub(1)) && !line.contains(&b'"') {
-        return Some(state(id, &line[..line.len() - 1], b""));
+    // Only labels hold brackets or quotes.
+    let close = memchr(b']', line)?;
+    if close + 1 == line.len() && !line.contains(&b'"') {
+        return Some(state(id, &line[..close], b""));
     }
-    if let Some(open) = memmem::find(line, b" labels:{") {
+    if let Some(open) = memmem::find(&line[..close], b" labels:{") {
         let inner = line[open + b" labels:{".len()..].strip_suffix(b"}]")?;
         return Some(state(id, &line[..open], inner));
     }
-    let close = memmem::find(line, b"] {")?;
-    let inner = line[close + b"] {".len()..].strip_suffix(b"}")?;
+    let inner = line[close..].strip_prefix(b"] {")?.strip_suffix(b"}")?;
     quotes_close(inner).then(|| state(id, &line[..close], inner))
 }
 
@@ -213,6 +213,10 @@ mod tests {
         check_header(
             r#"goroutine 9 [select, 3 minutes] {a: "x]:}", b: 7}:"#,
             Some((9, "select", Some(3), r#"a: "x]:}", b: 7"#)),
+        );
+        check_header(
+            r#"goroutine 9 [select] {a: " labels:{] {", b: 7}:"#,
+            Some((9, "select", None, r#"a: " labels:{] {", b: 7"#)),
         );
         for bad in [
             "goroutine 1 [running]",

@@ -1,11 +1,12 @@
 //! The groups of a dump while it is read: texts are numbers here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::intern::Interner;
 use crate::labels;
 use crate::merge::Merger;
-use crate::profile::{Frame, Group, Ids, Minutes, Objects, Profile, Stack, classify, names};
+use crate::profile::{Frame, Group, Ids, Label, Minutes, Objects, Profile, Stack, classify, names};
 
 use super::line;
 use super::{MAX_GROUPS, MAX_TEXT_BYTES, MAX_TOTAL_FRAMES};
@@ -114,6 +115,7 @@ impl Table {
         keys.sort_unstable_by_key(|(_, at)| *at);
         let mut writer = Writer {
             texts,
+            labels: HashMap::default(),
             interner: Interner::default(),
         };
         let mut merger = Merger::default();
@@ -123,7 +125,9 @@ impl Table {
             group.minutes = members.minutes;
             group.ids = members.ids;
             group.objects = members.objects;
-            merger.add(group);
+            if !merger.add(group) {
+                profile.ungrouped += members.count;
+            }
         }
         merger.finish(profile);
     }
@@ -131,6 +135,8 @@ impl Table {
 
 struct Writer {
     texts: Vec<String>,
+    /// What the texts of labels say: many groups may have the same ones.
+    labels: HashMap<u32, Arc<[Label]>, foldhash::fast::RandomState>,
     interner: Interner,
 }
 
@@ -173,11 +179,15 @@ impl Writer {
             group.created_by = Some(self.frame(creator, place));
         }
         if labels != NONE {
-            let text = &self.texts[labels as usize];
-            match labels::parse(text, &mut self.interner) {
-                Some(labels) => group.labels = labels,
-                None => profile.note(0, 0, format!("expected labels, found {text:.40?}")),
-            }
+            let (texts, interner) = (&self.texts, &mut self.interner);
+            let parsed = self.labels.entry(labels).or_insert_with(|| {
+                let text = &texts[labels as usize];
+                labels::parse(text, interner).unwrap_or_else(|| {
+                    profile.note(0, 0, format!("expected labels, found {text:.40?}"));
+                    Arc::default()
+                })
+            });
+            group.labels = parsed.clone();
         }
         group
     }

@@ -82,6 +82,25 @@ fn what_is_wrong_is_reported() {
     );
 }
 
+#[test]
+fn a_count_that_cannot_be_is_wrong() {
+    let text = format!("goroutine profile: total 9\n{} @\n", MAX_COUNT + 1);
+    let profile = read(text.as_bytes()).unwrap();
+    assert_eq!((profile.bad, profile.ungrouped), (1, 9));
+}
+
+#[test]
+fn many_stacks_are_only_counted() {
+    let frame = "#\t0x1\tf+0x1\tx:1\n";
+    let records = MAX_TOTAL_FRAMES / MAX_FRAMES + 2;
+    let record = format!("1 @\n{}", frame.repeat(MAX_FRAMES));
+    let text = format!("x profile: total 0\n{}", record.repeat(records));
+    let profile = read(text.as_bytes()).unwrap();
+    let kept = profile.groups[0].count;
+    assert_eq!(kept, (MAX_TOTAL_FRAMES / MAX_FRAMES) as u64);
+    assert_eq!((profile.total, profile.ungrouped), (kept + 2, 2));
+}
+
 fn text(groups: &[(u64, Vec<(String, u32)>)]) -> String {
     let total: u64 = groups.iter().map(|(count, _)| count).sum();
     let mut out = format!("goroutine profile: total {total}\n");

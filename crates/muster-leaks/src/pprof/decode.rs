@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::MAX_ENTRIES;
 use super::wire::{Message, Value};
+use super::{MAX_ENTRIES, MAX_FRAMES, MAX_STRING_BYTES};
+use crate::profile::MAX_LABELS;
 use crate::read::ReadError;
 
 #[derive(Debug, Default)]
@@ -52,6 +53,7 @@ pub(super) struct RawLabel {
 impl<'a> RawProfile<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let mut profile = Self::default();
+        let mut lines = 0;
         let mut fields = Message::new(bytes);
         while let Some((number, value)) = fields.field()? {
             let entries = match (number, value) {
@@ -68,8 +70,10 @@ impl<'a> RawProfile<'a> {
                     profile.mappings.len()
                 }
                 (4, Value::Bytes(message)) => {
-                    profile.locations.push(location(message)?);
-                    profile.locations.len()
+                    let location = location(message)?;
+                    lines += location.lines.len();
+                    profile.locations.push(location);
+                    profile.locations.len().max(lines)
                 }
                 (5, Value::Bytes(message)) => {
                     profile.functions.push(function(message)?);
@@ -97,12 +101,13 @@ impl<'a> RawProfile<'a> {
         Ok(profile)
     }
 
-    /// A text of the table; empty if it is not there.
+    /// A text of the table, cut at [`MAX_STRING_BYTES`]; empty if it is not there.
     pub(super) fn text(&self, index: u64) -> Cow<'a, str> {
         let text = usize::try_from(index)
             .ok()
             .and_then(|index| self.strings.get(index));
-        String::from_utf8_lossy(text.copied().unwrap_or_default())
+        let text = text.copied().unwrap_or_default();
+        String::from_utf8_lossy(&text[..text.len().min(MAX_STRING_BYTES)])
     }
 }
 
@@ -126,23 +131,30 @@ impl<'a> RawSample<'a> {
         self.message.error(message)
     }
 
-    /// Its locations, leaf first.
+    /// Its locations, leaf first; of a stack that is too deep, one more than [`MAX_FRAMES`].
     pub(super) fn locations(&self) -> Result<Vec<u64>, ReadError> {
         let mut locations = Vec::new();
         let mut fields = self.message;
         while let Some((number, field)) = fields.field()? {
             if number == 1 {
-                each_number(field, |id| locations.push(id))?;
+                each_number(field, |id| {
+                    if locations.len() <= MAX_FRAMES {
+                        locations.push(id);
+                    }
+                })?;
             }
         }
         Ok(locations)
     }
 
+    /// The first of its labels, at most [`MAX_LABELS`].
     pub(super) fn labels(&self) -> Result<Vec<RawLabel>, ReadError> {
         let mut labels = Vec::new();
         let mut fields = self.message;
         while let Some((number, field)) = fields.field()? {
-            if let (3, Value::Bytes(message)) = (number, field) {
+            if let (3, Value::Bytes(message)) = (number, field)
+                && labels.len() < MAX_LABELS
+            {
                 labels.push(label(message)?);
             }
         }
@@ -206,7 +218,10 @@ fn location(mut fields: Message<'_>) -> Result<RawLocation, ReadError> {
                         _ => {}
                     }
                 }
-                location.lines.push((function, row));
+                // One more than may be is enough to know that it is too deep.
+                if location.lines.len() <= MAX_FRAMES {
+                    location.lines.push((function, row));
+                }
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Tests of reading binary profiles.
 
 use super::*;
-use crate::profile::WaitClass;
+use crate::profile::MAX_LABELS;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -209,16 +209,63 @@ fn what_is_wrong_is_said_with_its_place() {
 #[test]
 fn deep_and_many_stacks_are_only_counted() {
     let deep = vec![8; MAX_FRAMES + 1];
-    let full = vec![8; MAX_FRAMES];
+    let most = MAX_TOTAL_FRAMES / MAX_FRAMES;
+    let full: Vec<Vec<u64>> = (0..most + 3)
+        .map(|at| {
+            // The number of the stack, written with two functions.
+            let bits = (0..MAX_FRAMES).map(|bit| 7 + (at >> bit.min(60) & 1) as u64);
+            bits.collect()
+        })
+        .collect();
     let mut samples: Vec<Sample<'_>> = vec![(&deep, 5, &[])];
-    samples.extend(vec![
-        (&full[..], 1, &[][..]);
-        MAX_TOTAL_FRAMES / MAX_FRAMES + 3
-    ]);
+    samples.extend(full.iter().map(|stack| (&stack[..], 1, &[][..])));
+    // The same stack with other labels takes no more room.
+    samples.push((&full[0], 1, &[[10, 11, 0, 0]]));
     let profile = read(&profile(STRINGS, &samples)).unwrap();
     assert_eq!(profile.ungrouped, 5 + 3);
-    assert_eq!(profile.groups.len(), 1);
-    assert_eq!(profile.total, 5 + 3 + profile.groups[0].count);
+    assert_eq!(profile.groups.len(), most + 1);
+    assert_eq!(profile.total, 5 + 3 + most as u64 + 1);
+}
+
+/// A few bytes may refer to much, again and again: what is kept and looked at is bounded.
+#[test]
+fn what_is_referred_to_is_bounded() {
+    let mut strings = STRINGS.to_vec();
+    let long = format!("main.{}", "é".repeat(MAX_STRING_BYTES));
+    strings[7] = &long;
+    let labels = [[10, 11, 0, 0]; MAX_LABELS + 1];
+    let read = read(&profile(&strings, &[(&[7, 8], 1, &labels)])).unwrap();
+    assert_eq!(read.groups[0].labels.len(), MAX_LABELS);
+    let name = &read.groups[0].stack[0].function;
+    assert!(name.starts_with("main.é") && name.len() <= MAX_STRING_BYTES + 2);
+
+    let line = Out::default().bytes(4, &[]);
+    let mut location = Out::default().number(1, 99);
+    (0..=MAX_FRAMES).for_each(|_| location.0.extend_from_slice(&line.0));
+    let sample = Out::default().number(1, 99).number(2, 3);
+    let bytes = Out(profile(STRINGS, &[]))
+        .bytes(4, &location.0)
+        .bytes(2, &sample.0);
+    assert_eq!(super::read(&bytes.0).unwrap().ungrouped, 3);
+    let mut many = profile(STRINGS, &[]);
+    let location = Out::default().bytes(4, &location.0).0;
+    (0..=MAX_ENTRIES / MAX_FRAMES).for_each(|_| many.extend_from_slice(&location));
+    let error = super::read(&many).unwrap_err().to_string();
+    assert!(
+        error.contains("at most 1048576 entries of field 4"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_count_that_cannot_be_is_wrong() {
+    let read = |count: u64| read(&profile(STRINGS, &[(&[7], count as i64, &[])]));
+    assert_eq!(read(MAX_COUNT).unwrap().total, MAX_COUNT);
+    let error = read(MAX_COUNT + 1).unwrap_err().to_string();
+    assert!(
+        error.contains("expected at most 1099511627776, found"),
+        "{error}"
+    );
 }
 
 proptest! {

@@ -7,6 +7,9 @@ use super::{Frame, Stack, WaitClass};
 /// So many goroutine IDs of a group are kept.
 pub const MAX_IDS: usize = 64;
 
+/// So many labels of a group are kept, the first ones of the input.
+pub const MAX_LABELS: usize = 64;
+
 /// So many different objects of a group are counted by themselves.
 pub const MAX_OBJECTS: usize = 8;
 
@@ -25,7 +28,7 @@ pub struct Group {
     /// The function that has the `go` statement, and its line. Dumps only; the main goroutine and
     /// the runtime's own have none.
     pub created_by: Option<Frame>,
-    /// The profiler labels, sorted by key.
+    /// The profiler labels, sorted by key; at most [`MAX_LABELS`].
     pub labels: Arc<[Label]>,
     /// Whether Go's garbage collector has proved that they can never go on.
     pub leaked: bool,

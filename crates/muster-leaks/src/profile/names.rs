@@ -15,9 +15,10 @@ pub(crate) fn normal(name: &str) -> Cow<'_, str> {
 }
 
 /// Whether Go leaves the frame of this function out of a dump: the private functions of the
-/// runtime.
+/// runtime, but for the one behind `panic`.
 pub(crate) fn is_hidden(name: &str) -> bool {
     match name.strip_prefix("runtime.") {
+        Some("gopanic") => false,
         Some(rest) => !rest.starts_with(|c: char| c.is_ascii_uppercase()),
         None => name.starts_with("internal/runtime/"),
     }
@@ -105,6 +106,7 @@ mod tests {
             "runtime/pprof.Do",
             "time.Sleep",
             "panic",
+            "runtime.gopanic",
             "main.runtime.x",
         ] {
             assert!(!is_hidden(name), "{name}");

@@ -77,11 +77,14 @@ fn section(out: &mut String, target: &Target<'_>) {
     let _ = writeln!(
         out,
         "<h2>{}: <span class=\"{status}\">{status}</span></h2>\n\
-         <p>{} goroutines, {} samples, {} restarts.</p>",
+         <p>{} goroutines, {} samples, {} restarts{}.</p>",
         escape(&verdict.target),
         verdict.goroutines,
         verdict.samples,
-        verdict.restarts
+        verdict.restarts,
+        verdict.leaked.map_or_else(String::new, |leaked| format!(
+            ", {leaked} proved to be leaked"
+        ))
     );
     let total: Vec<(Timestamp, f64)> = target
         .total

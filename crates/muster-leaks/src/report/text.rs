@@ -47,6 +47,9 @@ pub fn verdict(verdict: &Verdict) -> String {
     if verdict.restarts > 0 {
         let _ = write!(text, ", {} restarts", verdict.restarts);
     }
+    if let Some(leaked) = verdict.leaked {
+        let _ = write!(text, ", {leaked} proved to be leaked");
+    }
     text.push('\n');
     if !verdict.suspects.is_empty() {
         let head = [

@@ -45,7 +45,7 @@ impl Judge<'_> {
                 ..Judged::default()
             };
         }
-        let rise = self.rise(state, self.options.samples);
+        let rise = self.telling_rise(state);
         let class = real_class(site, state);
         let blocked = class.is_blocked_on_goroutine();
         let hidden = class == WaitClass::Unknown;
@@ -86,7 +86,7 @@ impl Judge<'_> {
         if class == WaitClass::EmptySelect || is_nil(state) {
             return Some(Evidence::NeverEnds);
         }
-        if state.refuted() || self.carried(site, state, rise) {
+        if state.refuted() || self.carried(site, state) {
             return None;
         }
         if state.survivors(rise).is_some() {
@@ -101,7 +101,10 @@ impl Judge<'_> {
     /// Whether the growth is that of something that waits for the network, a timer or a system
     /// call: a service with more connections has more goroutines that serve them. What waits to
     /// send or for a lock is not excused by that.
-    fn carried(&self, site: &Site, state: &State, rise: Rise) -> bool {
+    fn carried(&self, site: &Site, state: &State) -> bool {
+        let Some(rise) = self.rise(state, self.options.samples) else {
+            return false;
+        };
         let may_be = matches!(
             real_class(site, state),
             WaitClass::Receive | WaitClass::Select | WaitClass::Cond
@@ -114,6 +117,18 @@ impl Judge<'_> {
                         .rise(carrier, self.options.samples)
                         .is_some_and(|other| other.by * 2 >= rise.by)
             })
+    }
+
+    /// The growth on the shortest scale; on the longer one if the dumps that show who survives are
+    /// too far apart for the shortest.
+    fn telling_rise(&self, state: &State) -> Option<Rise> {
+        let rise = self.rise(state, self.options.samples)?;
+        let tells = |rise: &Rise| state.survivors(*rise).is_some();
+        if tells(&rise) {
+            return Some(rise);
+        }
+        let long = self.rise(state, self.options.samples_without_dumps);
+        long.filter(tells).or(Some(rise))
     }
 
     fn rise(&self, state: &State, marks: usize) -> Option<Rise> {
@@ -261,10 +276,12 @@ impl Judge<'_> {
             why.push("only another goroutine can end this wait".to_owned());
         }
         if let Some(rise) = state.growth() {
-            let (by, samples) = (rise.by, rise.samples);
-            why.push(format!(
-                "they grew evenly by {by} over the last {samples} samples and did not go back"
-            ));
+            let Rise { by, samples, .. } = rise;
+            why.push(if rise.even {
+                format!("they grew evenly by {by} over the last {samples} samples and did not go back")
+            } else {
+                format!("there are {by} more of them in the last of {samples} profiles than in the first")
+            });
         }
         if let Some(last) = state.growth().and_then(|rise| state.survivors(rise)) {
             let (of, alive) = (last.of, last.alive);

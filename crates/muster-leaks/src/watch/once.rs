@@ -6,17 +6,18 @@ use super::state::Judged;
 use super::{Judge, State, Watch, is_nil, real_class};
 use crate::growth::Rise;
 use crate::options::Options;
-use crate::profile::{Profile, WaitClass};
+use crate::profile::{Format, Profile, WaitClass, classify};
 use crate::site::Site;
 use crate::verdict::{Evidence, Verdict};
 
 /// What profiles of one process tell that were taken one after the other, the earliest first. They
-/// may be of any form, best all of the same.
+/// may be of any form, best all of the same: those of several forms are compared by what all of them
+/// know.
 ///
 /// Two files show no trend: what has more goroutines in the last than in the first, by a fifth and
 /// by [`Options::rise`], and waits for another goroutine, is suspected ([`Evidence::Rise`]). Two
 /// dumps show also who survived. One file alone shows only what is marked as leaked and what waits
-/// on nil channels.
+/// on nil channels. Of `goroutineleak` profiles alone those that are leaked are all that is counted.
 ///
 /// Binary profiles say when they were taken; without that there is no growth per hour.
 pub fn once(profiles: &[Profile], options: Options) -> Verdict {
@@ -29,12 +30,24 @@ pub fn once(profiles: &[Profile], options: Options) -> Verdict {
     let index = |at: usize| Timestamp::from_second(at as i64).unwrap_or_default();
     let times = times.unwrap_or_else(|| (0..profiles.len()).map(index).collect());
 
+    let is_leaks = |profile: &Profile| &*profile.kind == "goroutineleak";
+    let only_leaks = profiles.iter().all(is_leaks);
+    let is_text = |profile: &Profile| profile.format == Format::GroupedText;
+    let mixed = profiles.iter().any(is_text) && !profiles.iter().all(is_text);
+
     let mut watch = Watch::new("files", options);
     for (at, profile) in times.iter().zip(profiles) {
-        // Files of several forms and builds are compared as they are.
-        watch.counted = Some(profile.format);
-        watch.build_id = None;
-        watch.feed(*at, profile);
+        let alike = mixed.then(|| with_visible_classes(profile));
+        let counted = alike.as_ref().unwrap_or(profile);
+        if is_leaks(profile) {
+            watch.prove(counted);
+        } else if profile.format == Format::Dump {
+            watch.look(*at, profile);
+        }
+        if only_leaks || !is_leaks(profile) {
+            watch.count(*at, counted);
+        }
+        watch.judge();
     }
     let judging = watch.judging();
     let judged: Vec<(Site, Judged)> = watch
@@ -63,6 +76,16 @@ pub fn once(profiles: &[Profile], options: Options) -> Verdict {
     verdict
 }
 
+/// The profile with the classes that grouped text knows: what others know more is not compared.
+fn with_visible_classes(profile: &Profile) -> Profile {
+    let mut profile = profile.clone();
+    for group in &mut profile.groups {
+        let functions = group.stack.iter().map(|frame| &*frame.function);
+        group.class = classify::by_visible_frames(functions);
+    }
+    profile
+}
+
 fn judge(judging: &Judge<'_>, site: &Site, state: &State) -> Judged {
     let options = judging.options;
     let points = state.series.points();
@@ -78,6 +101,7 @@ fn judge(judging: &Judge<'_>, site: &Site, state: &State) -> Judged {
             by,
             per_hour: by as f64 / hours,
             samples: points.len(),
+            even: false,
         }
     });
     let class = real_class(site, state);

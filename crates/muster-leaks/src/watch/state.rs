@@ -124,6 +124,8 @@ impl State {
         seen: &Seen,
         earlier: Option<(Timestamp, Survival)>,
     ) {
+        // Their minutes are gone with the mark.
+        self.leaked = self.leaked.max(seen.leaked);
         let points = self.series.points();
         let long = growth::since(points)
             .is_some_and(|since| look.at.duration_since(since).as_secs_f64() >= LONG_SECONDS);

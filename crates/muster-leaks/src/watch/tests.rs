@@ -254,6 +254,22 @@ fn ci_names_after_five_samples() {
     );
 }
 
+/// With four samples a second and two dumps, no dump is within the last five samples.
+#[test]
+fn ci_with_fewer_dumps_than_samples_names_survivors() {
+    let mut process = Process::default();
+    let mut watch = Watch::new("one", Options::ci());
+    for n in 0..8 {
+        process.leak(LEAK, WaitClass::Send, 10 * n as usize, 0);
+        let at = minute(0) + jiff::SignedDuration::from_millis(250 * n);
+        step(&mut watch, &process, at);
+    }
+    let verdict = watch.verdict();
+    assert_eq!(verdict.suspects[0].evidence, Evidence::Survivors);
+    let why = verdict.suspects[0].why.join("\n");
+    assert!(why.contains("still there"), "{why}");
+}
+
 #[test]
 fn what_waits_outside_is_a_note() {
     let mut process = Process::default();
@@ -320,6 +336,85 @@ fn a_leak_profile_proves() {
         .collect();
     let proved = Evidence::Proved;
     assert_eq!(found, [(LEAK, true, proved), (LEAK + 1, false, proved)]);
+}
+
+/// Somebody else may have asked for the leak profile: the marks stay in dumps, without minutes.
+#[test]
+fn marks_in_a_dump_prove() {
+    let mut process = Process::default();
+    let mut watch = Watch::new("one", Options::default());
+    for n in 0..3 {
+        process.leak(LEAK, WaitClass::Send, 10 + n, 0);
+        watch.feed(minute(n as i64), &process.profile());
+    }
+    assert_eq!(watch.verdict().leaked, None);
+    let mut dump = process.dump();
+    dump.groups[0].leaked = true;
+    watch.feed(minute(2), &dump);
+    let verdict = watch.verdict();
+    assert_eq!(verdict.leaked, Some(12));
+    assert_eq!(verdict.suspects[0].evidence, Evidence::Proved);
+}
+
+/// What is proved to be leaked never ends: with fewer of them the process is another one, though
+/// nobody saw it restart.
+#[test]
+fn fewer_than_were_proved_are_another_process() {
+    let mut process = Process::default();
+    let mut watch = Watch::new("one", Options::default());
+    process.leak(LEAK, WaitClass::Send, 40, 3);
+    watch.feed(minute(0), &process.profile());
+    process.leak(LEAK, WaitClass::Send, 40, 0);
+    watch.feed(minute(0), &process.leak_profile(&[LEAK]));
+    watch.feed(minute(1), &process.profile());
+    let verdict = watch.verdict();
+    assert_eq!((verdict.status, verdict.restarts), (Status::Confirmed, 0));
+    process.leak(LEAK, WaitClass::Send, 39, 0);
+    watch.feed(minute(2), &process.profile());
+    let verdict = watch.verdict();
+    assert_eq!((verdict.status, verdict.restarts), (Status::Clean, 1));
+    assert_eq!((verdict.samples, verdict.leaked), (1, None));
+}
+
+#[test]
+fn a_new_build_is_asked_for_its_leak_profile_again() {
+    let mut process = Process::default();
+    let mut watch = Watch::new("one", Options::default());
+    let mut asked = Vec::new();
+    for n in 0..40 {
+        let (build, since) = if n < 20 { ("old", 0) } else { ("new", 20) };
+        process.build_id = Some(build.into());
+        process.leak(LEAK, WaitClass::Send, 60 * (n - since), 0);
+        let at = minute(n as i64);
+        watch.feed(at, &process.profile());
+        while let Some(want) = watch.want(at) {
+            if want == Want::LeakProfile {
+                asked.push(build);
+                watch.no_leak_profile();
+            }
+        }
+    }
+    assert_eq!(asked, ["old", "new"]);
+}
+
+/// Who is missing in it may live all the same.
+#[test]
+fn a_dump_that_is_cut_refutes_nothing() {
+    let mut process = Process::default();
+    let mut dumps = Vec::new();
+    for n in 1..3 {
+        process.leak(LEAK, WaitClass::Send, 40 * n, 0);
+        dumps.push(process.dump());
+    }
+    dumps[1].cut = Some(crate::profile::Cut {
+        at: 64 << 20,
+        goroutine: None,
+    });
+    // The first 60 were in the lost part.
+    dumps[1].groups[0].ids = (61..=120).collect();
+    dumps[1].groups[0].count = 60;
+    let verdict = once(&dumps, Options::default());
+    assert_eq!(verdict.suspects[0].evidence, Evidence::Rise);
 }
 
 #[test]
@@ -453,4 +548,73 @@ fn two_files_show_who_grew_and_survived() {
     assert_eq!(found(&[]), []);
     let leaks = [process.leak_profile(&[LEAK + 3])];
     assert_eq!(found(&leaks), [(LEAK + 3, Evidence::Proved)]);
+    let rise = once(&binary, Options::default()).suspects[0].why.join("\n");
+    assert!(
+        rise.contains("50 more of them in the last of 2 profiles than in the first"),
+        "two show no trend: {rise}"
+    );
+}
+
+#[test]
+fn a_leak_profile_alone_says_how_many_are_proved() {
+    let mut process = Process::default();
+    process.leak(LEAK, WaitClass::Send, 7, 0);
+    let first = process.leak_profile(&[LEAK]);
+    let told = |profiles: &[Profile]| {
+        let verdict = once(profiles, Options::default());
+        let growing = verdict.suspects.iter().map(|s| s.growing).collect();
+        let text = crate::report::verdict(&verdict);
+        (text.lines().next().unwrap().to_owned(), growing)
+    };
+    let check = |profiles: &[Profile], want: &str, growing: Vec<bool>| {
+        assert_eq!(told(profiles), (format!("files: {want}"), growing));
+    };
+    check(
+        std::slice::from_ref(&first),
+        "confirmed, 7 goroutines, 1 samples, 7 proved to be leaked",
+        vec![false],
+    );
+    process.leak(LEAK, WaitClass::Send, 30, 0);
+    let second = process.leak_profile(&[LEAK]);
+    check(
+        &[first, second.clone()],
+        "confirmed, 30 goroutines, 2 samples, 30 proved to be leaked",
+        vec![true],
+    );
+    check(
+        &[process.leak_profile(&[])],
+        "clean, 0 goroutines, 1 samples, 0 proved to be leaked",
+        vec![],
+    );
+    process.set(LEAK + 1, WaitClass::IoWait, 12, 1.0);
+    check(
+        &[process.profile(), second],
+        "confirmed, 42 goroutines, 1 samples, 30 proved to be leaked",
+        vec![false],
+    );
+}
+
+/// `debug=1` does not tell what most wait for: that one file knows it and the other does not is
+/// no growth.
+#[test]
+fn files_of_different_forms_are_compared_by_what_both_know() {
+    let mut process = Process::default();
+    process.leak(LEAK, WaitClass::Send, 50, 0);
+    let grouped = |process: &Process| {
+        let mut profile = process.profile();
+        profile.format = Format::GroupedText;
+        let groups = profile.groups.iter_mut();
+        groups.for_each(|group| group.class = WaitClass::Unknown);
+        profile
+    };
+    let first = grouped(&process);
+    let found = |profiles: &[Profile]| once(profiles, Options::default()).suspects;
+    for other in [process.profile(), process.dump()] {
+        assert_eq!(found(&[first.clone(), other.clone()]), []);
+        assert_eq!(found(&[other, first.clone()]), []);
+    }
+    process.leak(LEAK, WaitClass::Send, 100, 0);
+    let grown = found(&[first, process.dump()]);
+    assert_eq!((grown.len(), grown[0].class), (1, "channel send"));
+    assert_eq!(grown[0].count, 100);
 }

@@ -113,7 +113,10 @@ fn transitions(instance: &InstanceView, style: Style) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{}\n", style.paint(&printable(&instance.id), Tone::Strong));
+    let mut text = format!(
+        "\n{}\n",
+        style.paint(&printable(&instance.id), Tone::Strong)
+    );
     for transition in &all[all.len().saturating_sub(SHOWN)..] {
         let detail = transition.detail.as_deref().unwrap_or_default();
         let line = format!(
