@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use muster_config::{AgentSettings, Definition, Environment, Source, Tags};
 use muster_metric::Timestamp;
 use muster_options::OptionError;
-use muster_plugin::{ComponentId, Kind, Registry, Resources, Telemetry};
+use muster_plugin::{ComponentId, Registry, Resources, Telemetry};
 use muster_tasks::{Group, StopOptions, StopReport, timeout};
 use parking_lot::Mutex;
 use tokio::sync::watch;
