@@ -1,6 +1,6 @@
 //! Things of which there can be only one: ports, exclusive files.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
@@ -20,6 +20,7 @@ pub struct Resources {
     held: Arc<Mutex<HashMap<String, Held>>>,
     /// Components that are about to go: what they hold may be taken over.
     leaving: Arc<BTreeSet<ComponentId>>,
+    common: Arc<Mutex<HashMap<TypeId, Weak<dyn Any + Send + Sync>>>>,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,22 @@ impl Resources {
         Self {
             held: Arc::clone(&self.held),
             leaving: Arc::new(leaving.into_iter().collect()),
+            common: Arc::clone(&self.common),
         }
+    }
+
+    /// The one `T` that all components have in common: made when the first asks for it, and gone
+    /// when the last has dropped it.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        let mut common = self.common.lock();
+        let held = common.get(&TypeId::of::<T>()).and_then(Weak::upgrade);
+        if let Some(Ok(shared)) = held.map(Arc::downcast::<T>) {
+            return shared;
+        }
+        let shared = Arc::new(T::default());
+        let weak: Weak<T> = Arc::downgrade(&shared);
+        common.insert(TypeId::of::<T>(), weak);
+        shared
     }
 
     /// Takes the resource `name` for `owner`: the one that an earlier generation of `owner` still
@@ -112,6 +128,17 @@ impl From<ResourceTaken> for crate::PluginError {
 mod tests {
     use super::*;
     use crate::{Kind, PluginError};
+
+    #[test]
+    fn all_share_one_while_anybody_has_it() {
+        let resources = Resources::new();
+        let first = resources.shared::<Mutex<u32>>();
+        *first.lock() = 7;
+        let heir = resources.inheriting_from([]);
+        assert_eq!(*heir.shared::<Mutex<u32>>().lock(), 7);
+        drop(first);
+        assert_eq!(*resources.shared::<Mutex<u32>>().lock(), 0);
+    }
 
     #[test]
     fn hands_over_to_the_same_owner_and_refuses_others() {

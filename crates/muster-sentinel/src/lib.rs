@@ -1,13 +1,37 @@
 //! Liveness checks of Redis and other services, and who is told of their state.
+//!
+//! One task per instance checks at a fixed interval ([`Checker`]); what it finds goes through a pure
+//! state machine ([`Machine`]) to the instance's [`Slot`] on the agent's [`Board`]. A check never
+//! waits for anybody who reads there.
 
+mod board;
+mod check;
+mod checker;
+mod classify;
 mod clock;
+pub mod document;
+mod health;
+mod info;
 mod machine;
+mod metrics;
+mod probe;
+pub mod publish;
+mod redis;
+pub mod resolve;
 pub mod resp;
+mod schedule;
 mod status;
 mod words;
 
+pub use board::{Board, Interest, Slot, Subscription, Taken};
+pub use check::CheckOptions;
+pub use checker::{Checker, MakeProbe, Timing};
 pub use clock::{Clock, Moment};
+pub use document::Document;
+pub use health::{Health, SelfTest};
 pub use machine::{Machine, Thresholds};
+pub use probe::{Depth, Dialer, Probe, RedisOptions, RedisProbe};
+pub use redis::{RedisCheck, RedisCheckOptions};
 pub use status::{
     Answer, CheckKind, Class, Facts, Instance, Loading, Outcome, Reason, Replication, State,
     Status, Target, Transition, Verdict,

@@ -1,0 +1,256 @@
+//! What all checks know: one board for an agent.
+//!
+//! A check task writes to its slot and goes on; whoever tells others (a publisher, the API) reads the
+//! board at its own pace. So the memory grows with the number of instances, never with time, however
+//! slow a reader is.
+
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+pub use subscription::{Interest, Subscription};
+
+use crate::clock::{Clock, Moment};
+use crate::machine::{Machine, Thresholds};
+use crate::status::{Answer, Instance, Status, Transition};
+use subscription::Listener;
+
+/// So many transitions of each instance are kept.
+const MOST_TRANSITIONS: usize = 100;
+
+/// What all checks of an agent know. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    clock: Clock,
+    slots: RwLock<BTreeMap<Arc<str>, Place>>,
+    listeners: RwLock<Vec<Weak<Listener>>>,
+    opened: AtomicU64,
+    instances: AtomicUsize,
+    failing: AtomicUsize,
+}
+
+/// A slot, told apart from others that had the same ID.
+#[derive(Debug)]
+struct Place {
+    number: u64,
+    slot: Weak<Slot>,
+}
+
+/// The instance is checked already.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{id} is checked already")]
+pub struct Taken {
+    /// The instance's ID.
+    pub id: Arc<str>,
+}
+
+impl Board {
+    /// The clock by which all checks go.
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// Opens the slot of an instance. It is on the board until the last holder drops it.
+    ///
+    /// # Errors
+    /// [`Taken`] if the instance has a slot: each is checked once.
+    pub fn open(
+        &self,
+        instance: Instance,
+        thresholds: Arc<Thresholds>,
+    ) -> Result<Arc<Slot>, Taken> {
+        let id = instance.id();
+        let mut slots = self.0.slots.write();
+        if slots
+            .get(&id)
+            .is_some_and(|place| place.slot.strong_count() > 0)
+        {
+            return Err(Taken { id });
+        }
+        let number = self.0.opened.fetch_add(1, Relaxed);
+        let slot = Arc::new(Slot {
+            id: Arc::clone(&id),
+            number,
+            instance,
+            component: Mutex::default(),
+            record: Mutex::new(Record {
+                machine: Machine::new(thresholds, self.0.clock.now()),
+                transitions: VecDeque::new(),
+            }),
+            board: Arc::clone(&self.0),
+        });
+        let place = Place {
+            number,
+            slot: Arc::downgrade(&slot),
+        };
+        slots.insert(Arc::clone(&id), place);
+        self.0.instances.fetch_add(1, Relaxed);
+        drop(slots);
+        self.0.tell(&id, true);
+        Ok(slot)
+    }
+
+    /// The slot of an instance.
+    pub fn get(&self, id: &str) -> Option<Arc<Slot>> {
+        self.0.slots.read().get(id)?.slot.upgrade()
+    }
+
+    /// All slots, sorted by ID.
+    pub fn slots(&self) -> Vec<Arc<Slot>> {
+        let slots = self.0.slots.read();
+        slots
+            .values()
+            .filter_map(|place| place.slot.upgrade())
+            .collect()
+    }
+
+    /// How many instances are checked.
+    pub fn len(&self) -> usize {
+        self.0.instances.load(Relaxed)
+    }
+
+    /// Whether nothing is checked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the last checks of more than half of all instances failed.
+    pub fn is_mostly_failing(&self) -> bool {
+        self.0.failing.load(Relaxed) * 2 > self.len()
+    }
+
+    /// Follows what happens on the board. What is on it already counts as changed.
+    pub fn subscribe(&self, interest: Interest) -> Subscription {
+        let listener = Arc::new(Listener::new(interest));
+        {
+            let mut listeners = self.0.listeners.write();
+            listeners.retain(|listener| listener.strong_count() > 0);
+            listeners.push(Arc::downgrade(&listener));
+        }
+        let ids: Vec<Arc<str>> = self.0.slots.read().keys().cloned().collect();
+        listener.mark(ids);
+        Subscription::new(listener)
+    }
+}
+
+impl Inner {
+    fn tell(&self, id: &Arc<str>, changed: bool) {
+        for listener in self.listeners.read().iter() {
+            if let Some(listener) = listener.upgrade()
+                && (changed || listener.interest == Interest::EveryCheck)
+            {
+                listener.mark([Arc::clone(id)]);
+            }
+        }
+    }
+}
+
+/// What is known of one instance. Its check writes to it; everybody may read.
+#[derive(Debug)]
+pub struct Slot {
+    id: Arc<str>,
+    number: u64,
+    instance: Instance,
+    component: Mutex<Arc<str>>,
+    record: Mutex<Record>,
+    board: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Record {
+    machine: Machine,
+    transitions: VecDeque<Transition>,
+}
+
+impl Slot {
+    /// The instance's ID.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The instance.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// The ID of the component that checks it.
+    pub fn component(&self) -> Arc<str> {
+        Arc::clone(&self.component.lock())
+    }
+
+    /// Says which component checks it from now on.
+    pub fn set_component(&self, id: &Arc<str>) {
+        *self.component.lock() = Arc::clone(id);
+    }
+
+    /// What is known of it. A copy, made under a short lock.
+    pub fn status(&self) -> Status {
+        self.record.lock().machine.status().clone()
+    }
+
+    /// The last transitions, oldest first; at most 100.
+    pub fn transitions(&self) -> Vec<Transition> {
+        self.record.lock().transitions.iter().cloned().collect()
+    }
+
+    /// Goes on with other thresholds; what is known stays.
+    pub fn set_thresholds(&self, thresholds: Arc<Thresholds>) {
+        self.record.lock().machine.set_thresholds(thresholds);
+    }
+
+    /// Takes the result of a check that ended at `at`; see [`Machine::observe`]. Never waits for a
+    /// reader.
+    pub fn observe(&self, at: Moment, answer: Answer, late: Duration) -> Option<Transition> {
+        let mut record = self.record.lock();
+        let before = record.machine.status().clone();
+        let transition = record.machine.observe(at, answer, late);
+        let after = record.machine.status();
+        let changed = after.differs(&before);
+        let failing = (before.fails > 0, after.fails > 0);
+        if let Some(transition) = &transition {
+            if record.transitions.len() >= MOST_TRANSITIONS {
+                record.transitions.pop_front();
+            }
+            record.transitions.push_back(transition.clone());
+        }
+        // Within the lock, so that the count is never taken back before it was made.
+        match failing {
+            (false, true) => _ = self.board.failing.fetch_add(1, Relaxed),
+            (true, false) => _ = self.board.failing.fetch_sub(1, Relaxed),
+            _ => {}
+        }
+        drop(record);
+        self.board.tell(&self.id, changed);
+        transition
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut slots = self.board.slots.write();
+        // A successor may have the place already.
+        if slots
+            .get(&self.id)
+            .is_some_and(|place| place.number == self.number)
+        {
+            slots.remove(&self.id);
+        }
+        drop(slots);
+        self.board.instances.fetch_sub(1, Relaxed);
+        if self.record.get_mut().machine.status().fails > 0 {
+            self.board.failing.fetch_sub(1, Relaxed);
+        }
+        self.board.tell(&self.id, true);
+    }
+}
