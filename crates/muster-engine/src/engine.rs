@@ -601,10 +601,11 @@ impl Engine {
                 group.stop_with(options).await
             }
         };
-        // What the checks found last is published, and their metrics are written.
+        // Publishers first: that checks end is no news about what they checked.
+        let mut reports = vec![stop(&groups.publishers, grace).await];
         let (inputs, checks) =
             tokio::join!(stop(&groups.inputs, grace), stop(&groups.checks, grace));
-        let mut reports = vec![inputs, checks, stop(&groups.publishers, grace).await];
+        reports.extend([inputs, checks]);
         reports.push(stop(&groups.processors, Duration::ZERO).await);
         reports.push(stop(&groups.aggregators, Duration::ZERO).await);
         self.empty_pipeline();

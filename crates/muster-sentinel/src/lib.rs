@@ -23,6 +23,11 @@ mod schedule;
 mod status;
 mod words;
 
+use muster_plugin::PluginRow;
+
+/// The checks and publishers.
+pub const PLUGINS: &[PluginRow] = &[redis::ROW, publish::file::ROW];
+
 pub use board::{Board, Interest, Slot, Subscription, Taken};
 pub use check::CheckOptions;
 pub use checker::{Checker, MakeProbe, Timing};
