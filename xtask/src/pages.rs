@@ -21,13 +21,14 @@ pub(crate) const DIRECTORIES: [&str; 6] = [
 ];
 
 /// The crates with plugins, with the folder of their sources.
-const CRATES: [(&str, &[PluginRow]); 6] = [
-    ("host", muster_plugins_host::PLUGINS),
-    ("generic", muster_plugins_generic::PLUGINS),
-    ("net", muster_plugins_net::PLUGINS),
-    ("processors", muster_plugins_processors::PLUGINS),
-    ("aggregators", muster_plugins_aggregators::PLUGINS),
-    ("outputs", muster_plugins_outputs::PLUGINS),
+const CRATES: [(&str, &[PluginRow]); 7] = [
+    ("plugins/host", muster_plugins_host::PLUGINS),
+    ("plugins/generic", muster_plugins_generic::PLUGINS),
+    ("plugins/net", muster_plugins_net::PLUGINS),
+    ("plugins/processors", muster_plugins_processors::PLUGINS),
+    ("plugins/aggregators", muster_plugins_aggregators::PLUGINS),
+    ("plugins/outputs", muster_plugins_outputs::PLUGINS),
+    ("muster-sentinel", muster_sentinel::PLUGINS),
 ];
 
 /// All pages by path.
@@ -35,8 +36,8 @@ pub(crate) fn all(root: &Path) -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
     for (folder, rows) in CRATES {
         for row in rows {
-            let source = root.join("crates/plugins").join(folder).join("src");
-            let about = module_docs(&source, row.name);
+            let source = root.join("crates").join(folder).join("src");
+            let about = module_docs(&source, row);
             let path = format!("docs/reference/{}/{}.md", row.kind().plural(), row.name);
             pages.insert(path, plugin_page(row, &about));
         }
@@ -186,12 +187,14 @@ fn options(page: &mut String, docs: &[OptionDoc], prefix: &str) {
 }
 
 /// The text of the `//!` comment at the head of a plugin's file, headings one level down.
-fn module_docs(source: &Path, name: &str) -> String {
+fn module_docs(source: &Path, row: &PluginRow) -> String {
+    let name = row.name;
     let candidates = [
         source.join(format!("{name}.rs")),
         source.join(name).join("mod.rs"),
         source.join(format!("{name}_.rs")),
         source.join(format!("{name}_")).join("mod.rs"),
+        source.join("publish").join(format!("{name}.rs")),
     ];
     let text = candidates
         .iter()
