@@ -29,6 +29,7 @@ use crate::commands::top::TopArgs;
     version,
     max_term_width = 100,
     after_help = EXAMPLES,
+    subcommand_value_name = "COMMAND",
     subcommand_help_heading = "Commands (most talk to the agent that runs)"
 )]
 pub(crate) struct Args {
@@ -64,7 +65,8 @@ pub(crate) struct RunArgs {
     /// Gather once, let the outputs write, end.
     #[arg(long)]
     pub(crate) once: bool,
-    /// With --test or --once: how many seconds inputs that work on their own get.
+    /// How many seconds inputs that work on their own get with --test or --once; without either, it
+    /// is --test.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) test_wait: u64,
     /// Read the files again when they change.
@@ -251,8 +253,8 @@ pub(crate) struct CheckArgs {
 /// What to print.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CreateArgs {
-    /// Only these sections, joined by colons: agent, inputs, processors, aggregators, outputs, checks,
-    /// publishers.
+    /// Only these sections, joined by colons: global_tags, agent, control, outputs, processors,
+    /// aggregators, inputs, checks, publishers.
     #[arg(long, value_name = "SECTIONS")]
     pub(crate) section_filter: Vec<String>,
     /// Only these input plugins, joined by colons.

@@ -62,7 +62,9 @@ impl Target {
         if let Some(path) = url.strip_prefix("unix://") {
             return Ok(Self::Unix(PathBuf::from(path)));
         }
-        let wrong = || format!("{url:?} is no address of an API: expected http://host:port");
+        let wrong = || {
+            format!("{url:?} is no address of an API: expected http://host:port or unix:///path")
+        };
         let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
         let authority: http::uri::Authority = rest
             .strip_suffix('/')
@@ -112,8 +114,9 @@ impl Answer {
 
     /// The answer as what the API promises.
     pub(crate) fn to<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.0)
-            .map_err(|error| Failure::failed(format!("understand the agent's answer: {error}")))
+        serde_json::from_slice(&self.0).map_err(|error| {
+            Failure::failed(format!("failed to understand the agent's answer: {error}"))
+        })
     }
 }
 
@@ -233,7 +236,7 @@ impl Client {
             }
             text = body.text;
         }
-        let wrong = |error| Failure::failed(format!("make the request {path}: {error}"));
+        let wrong = |error| Failure::failed(format!("failed to make the request {path}: {error}"));
         request.body(Full::from(text)).map_err(wrong)
     }
 }
@@ -338,7 +341,12 @@ pub(crate) fn token(
 ) -> Result<Option<Secret>, Failure> {
     let read = |path: &Path| std::fs::read_to_string(path).map(|text| Secret::new(text.trim()));
     if let Some(path) = given {
-        let wrong = |error| Failure::failed(format!("read the token {}: {error}", path.display()));
+        let wrong = |error| {
+            Failure::failed(format!(
+                "failed to read the token {}: {error}",
+                path.display()
+            ))
+        };
         return read(path).map(Some).map_err(wrong);
     }
     if let Some(token) = variable.filter(|token| !token.trim().is_empty()) {
@@ -384,7 +392,9 @@ mod tests {
             "http://a",
             "http://a:1/x",
         ] {
-            let why = format!("{wrong:?} is no address of an API: expected http://host:port");
+            let why = format!(
+                "{wrong:?} is no address of an API: expected http://host:port or unix:///path"
+            );
             check(wrong, Err(why));
         }
     }

@@ -32,7 +32,7 @@ use crate::session::Session;
 pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
     let state = &args.run.state;
     let Some(command) = args.command else {
-        return match args.run.test || args.run.once {
+        return match args.run.test || args.run.once || args.run.test_wait > 0 {
             true => once::once(&args.run, registry),
             false => run::run(args.run, registry),
         };

@@ -22,10 +22,13 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     };
     match read {
         Ok(length) if length as u64 > MOST_BYTES => Err(Failure::failed(format!(
-            "read {}: it is larger than 8 MiB",
+            "failed to read {}: it is larger than 8 MiB",
             path.display()
         ))),
         Ok(_) => Ok(text),
-        Err(error) => Err(Failure::failed(format!("read {}: {error}", path.display()))),
+        Err(error) => Err(Failure::failed(format!(
+            "failed to read {}: {error}",
+            path.display()
+        ))),
     }
 }

@@ -54,7 +54,7 @@ fn open(settings: &AgentSettings) -> Result<LogFile, Failure> {
     };
     let path = &settings.logfile;
     LogFile::open(path.into(), rotation)
-        .map_err(|error| Failure::failed(format!("open the log file {path}: {error}")))
+        .map_err(|error| Failure::failed(format!("failed to open the log file {path}: {error}")))
 }
 
 fn zone(name: &str) -> Result<TimeZone, Failure> {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{ChangeArgs, ClientArgs, StateArgs};
 use crate::client::{Answer, Body, Client, Target, encode, token};
 use crate::state_path::state_path;
-use crate::text::{Style, Tone, print};
+use crate::text::{Style, Tone, plural, print};
 use crate::{CommandResult, Failure};
 
 /// One command's talk with an agent.
@@ -56,7 +56,8 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let runtime = runtime.map_err(|e| Failure::failed(format!("start the runtime: {e}")))?;
+        let runtime =
+            runtime.map_err(|e| Failure::failed(format!("failed to start the runtime: {e}")))?;
         Ok(Self {
             client,
             runtime,
@@ -153,7 +154,20 @@ impl ChangeArgs {
 fn applied(view: &AppliedView, style: Style) -> String {
     let mut text = edits(&view.edits, style, view.dry_run);
     let generation = view.generation;
-    if view.edits.is_empty() {
+    if view.restarted > 0 {
+        let begun = if view.dry_run {
+            "to be started"
+        } else {
+            "started"
+        };
+        text.push_str(&format!(
+            "{} with the same definition {begun} anew\n",
+            plural(view.restarted, "component")
+        ));
+    }
+    if view.edits.is_empty() && view.restarted > 0 {
+        text.push_str(&format!("generation {generation}\n"));
+    } else if view.edits.is_empty() {
         text.push_str(&format!("nothing to change (generation {generation})\n"));
     } else if view.dry_run {
         text.push_str(&format!(
@@ -231,6 +245,11 @@ mod tests {
         assert_eq!(
             applied(&serde_json::from_value(view).unwrap(), Style::plain()),
             want
+        );
+        let view = json!({"generation": 7, "dry_run": false, "edits": [], "restarted": 2});
+        assert_eq!(
+            applied(&serde_json::from_value(view).unwrap(), Style::plain()),
+            "2 components with the same definition started anew\ngeneration 7\n"
         );
         let view = json!({"generation": 7, "dry_run": true, "edits": [
             {"component": "inputs/a", "action": "removed", "plugin": "cpu", "before": {}}]});

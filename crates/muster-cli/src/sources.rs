@@ -3,7 +3,7 @@
 use muster_config::{
     Config, Diagnostic, EnvMode, LoadOptions, ProcessEnvironment, default_config, load,
 };
-use muster_plugin::Registry;
+use muster_plugin::{Kind, Registry};
 
 use crate::Failure;
 use crate::args::SourceArgs;
@@ -31,16 +31,55 @@ impl SourceArgs {
         }
     }
 
+    /// Refuses a filter that names a plugin which there is not: it would leave everything out.
+    pub(crate) fn check_filters(&self, registry: &Registry) -> Result<(), Failure> {
+        if self.skip_unknown_plugins {
+            return Ok(());
+        }
+        for (kind, filter) in [
+            (Kind::Input, &self.input_filter),
+            (Kind::Output, &self.output_filter),
+        ] {
+            for name in words(filter) {
+                if registry.find(kind, name).is_none() {
+                    let near = registry.suggest(kind, name);
+                    let hint =
+                        near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                    return Err(Failure::Usage(format!(
+                        "--{kind}-filter: there is no {kind} plugin {name:?}{hint}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The configuration, and what to tell about it.
     pub(crate) fn load(&self, registry: &Registry) -> Result<(Config, Vec<Diagnostic>), Failure> {
+        self.check_filters(registry)?;
         if self.is_empty() {
-            return Ok((default_config(registry), Vec::new()));
+            let mut config = default_config(registry);
+            let keeps = |filter: &[String], plugin: &str| {
+                filter.is_empty() || words(filter).any(|wanted| wanted == plugin)
+            };
+            config.definitions.retain(|d| match d.kind() {
+                Kind::Input => keeps(&self.input_filter, &d.plugin),
+                Kind::Output => keeps(&self.output_filter, &d.plugin),
+                _ => true,
+            });
+            return Ok((config, Vec::new()));
         }
         match load(&self.load_options(), registry, &ProcessEnvironment) {
             Ok(loaded) => Ok((loaded.config, loaded.warnings)),
             Err(problems) => Err(Failure::Configuration(problems.render(colored()))),
         }
     }
+}
+
+/// The names in a filter's texts, which colons join.
+fn words(filter: &[String]) -> impl Iterator<Item = &str> {
+    let names = filter.iter().flat_map(|names| names.split(':'));
+    names.map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// Whether errors go to a terminal that shows colours.

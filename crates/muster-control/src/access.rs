@@ -25,11 +25,16 @@ pub enum Peer {
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// No token, or a wrong one.
+    /// No token.
     #[error(
         "this needs the token: send `Authorization: Bearer` with the contents of the file `token` in the state directory, or use the unix socket there"
     )]
     Token,
+    /// A token, but a wrong one.
+    #[error(
+        "the token is wrong: the right one is in the file `token` in this agent's state directory"
+    )]
+    WrongToken,
     /// The Host header names something else.
     #[error("the Host header does not name this API")]
     Host,
@@ -92,7 +97,8 @@ impl Access {
         let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         match given {
             Some(given) if same(given.trim(), self.token.expose()) => Ok(()),
-            _ => Err(Denied::Token),
+            Some(_) => Err(Denied::WrongToken),
+            None => Err(Denied::Token),
         }
     }
 
@@ -196,7 +202,7 @@ mod tests {
             "127.0.0.1:5000",
             Method::POST,
             &[host, wrong],
-            Err(Denied::Token),
+            Err(Denied::WrongToken),
         );
         check("127.0.0.1:5000", Method::POST, &[host, token], Ok(()));
         check(

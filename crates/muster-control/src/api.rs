@@ -7,6 +7,7 @@ mod debug;
 mod error;
 mod instances;
 mod tasks;
+mod trial;
 mod views;
 
 use std::path::PathBuf;
@@ -27,13 +28,14 @@ use utoipa_axum::routes;
 
 pub use agent::describe_plugins;
 pub use changes::{ChangeBody, DiffView, RollbackBody, StepBody};
-pub use components::{ComponentBody, TriedView};
+pub use components::ComponentBody;
 pub use error::{ApiError, ErrorBody, Problem};
 pub use instances::{InstanceView, TransitionView};
+pub use trial::{TriedView, TryBody};
 pub use views::{AppliedView, ComponentView, EditView, QueueView, RecordView, StatusView, Trouble};
 
 use crate::Controller;
-use crate::access::{Access, Peer};
+use crate::access::{Access, Denied, Peer};
 use crate::change::{Applied, ChangeError};
 use crate::server::not_found;
 
@@ -146,7 +148,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         ))
         .routes(routes!(components::pause))
         .routes(routes!(components::resume))
-        .routes(routes!(components::test))
+        .routes(routes!(trial::test))
         .split_for_parts()
 }
 
@@ -164,7 +166,7 @@ async fn check_access(
         Ok(()) => next.run(request).await,
         Err(denied) => {
             let status = match denied {
-                crate::access::Denied::Token => StatusCode::UNAUTHORIZED,
+                Denied::Token | Denied::WrongToken => StatusCode::UNAUTHORIZED,
                 _ => StatusCode::FORBIDDEN,
             };
             ApiError::new(status, "denied", denied.to_string()).into_response()
@@ -223,10 +225,9 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> OptionalFromRequest<S> for 
 }
 
 fn rejected(status: StatusCode, why: String) -> ApiError {
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "too-large"
-    } else {
-        "invalid"
-    };
-    ApiError::new(status, code, why)
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let why = format!("the body is larger than {} MiB", MOST_BODY_BYTES >> 20);
+        return ApiError::new(status, "too-large", why);
+    }
+    ApiError::new(status, "invalid", why)
 }

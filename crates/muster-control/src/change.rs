@@ -51,6 +51,9 @@ pub struct Applied {
     pub generation: u64,
     /// What was done, or would be.
     pub edits: Edits,
+    /// How many components were started anew, or would be, although their definitions are the same:
+    /// the agent's settings changed, or one was told to be tried again.
+    pub restarted: usize,
     /// Whether it was only tried.
     pub dry_run: bool,
 }

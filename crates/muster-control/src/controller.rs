@@ -333,6 +333,7 @@ impl Controller {
         message: String,
         dry_run: bool,
     ) -> Result<Applied, ChangeError> {
+        let restarted = restart.keys().filter(|id| !edits.contains_key(*id)).count();
         let mut put = restart;
         let mut remove = Vec::new();
         for (id, edit) in &edits {
@@ -353,6 +354,7 @@ impl Controller {
             return Ok(Applied {
                 generation: next.generation,
                 edits,
+                restarted,
                 dry_run,
             });
         }
@@ -377,6 +379,7 @@ impl Controller {
         Ok(Applied {
             generation,
             edits,
+            restarted,
             dry_run,
         })
     }

@@ -204,6 +204,14 @@ impl ClientBuilder {
     }
 }
 
+/// Reasons that only name the layer of the client in which the next one came up.
+const LAYERS: [&str; 4] = [
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "tcp connect error",
+    "dns error",
+];
+
 /// What went wrong in a request, with its reasons but without the URL, which may hold a secret.
 pub fn describe_error(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -214,6 +222,11 @@ pub fn describe_error(error: &reqwest::Error) -> String {
     let mut reasons: Vec<String> = Vec::new();
     while let Some(reason) = source {
         let text = reason.to_string();
+        let names_a_layer = LAYERS.contains(&text.as_str()) && reason.source().is_some();
+        if names_a_layer {
+            source = reason.source();
+            continue;
+        }
         if reasons.last().is_none_or(|last| !last.contains(&text)) {
             reasons.push(text);
         }

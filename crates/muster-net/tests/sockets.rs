@@ -64,6 +64,19 @@ async fn server(group: &Group, tls: &TlsServerOptions, limits: Limits) -> String
 }
 
 #[muster_tasks::test]
+async fn a_refused_connection_is_told_without_the_clients_layers(_group: Group) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let client = ClientBuilder::new(PATIENCE)
+        .build(&TlsClientOptions::default())
+        .unwrap();
+    let error = client.get(format!("http://{address}/")).send().await;
+    let told = muster_net::describe_error(&error.unwrap_err());
+    assert!(told.starts_with("Connection refused"), "{told}");
+}
+
+#[muster_tasks::test]
 async fn tls_checks_both_sides(group: Group) {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     certificates(ours.path(), "server.test");

@@ -1,14 +1,15 @@
 //! What the components that check have in common: instances on the board, a task for each, and
 //! metrics of all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use muster_metric::Batch;
 use muster_options::{Duration, JsonSchema, OptionError};
 use muster_plugin::{ComponentId, PluginError, Resources, ServiceContext, StartContext};
-use muster_tasks::Keyed;
+use muster_tasks::{Keyed, Stopped};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::board::{Board, Interest, Slot, Taken};
 use crate::checker::{Checker, MakeProbe, Timing};
@@ -173,6 +174,30 @@ impl Roster {
         Ok(())
     }
 
+    /// Checks these instances from now on and no others. What cannot be checked is told, and tried
+    /// again with the next change.
+    async fn set(
+        &mut self,
+        cx: &ServiceContext,
+        tasks: &Keyed<Arc<str>>,
+        instances: Vec<Instance>,
+    ) {
+        let wanted: BTreeSet<Arc<str>> = instances.iter().map(Instance::id).collect();
+        let stopped = tasks.stop_where(|id| !wanted.contains(id)).await;
+        for (id, stopped) in stopped {
+            if let Stopped::Stuck(task) = stopped {
+                let failed = PluginError::new(format!("end the check of {id}"));
+                cx.report(failed.because(task.to_string()));
+            }
+        }
+        self.slots.retain(|id, _| wanted.contains(id));
+        for instance in instances {
+            if let Err(error) = self.add(instance) {
+                cx.report(error);
+            }
+        }
+    }
+
     /// Starts the checks of instances that have none yet.
     fn start(&self, tasks: &Keyed<Arc<str>>, make: &MakeFor<'_>) -> Result<(), PluginError> {
         for (id, held) in &self.slots {
@@ -194,12 +219,14 @@ impl Roster {
         Ok(())
     }
 
-    /// Checks until cancelled. The metrics of all instances go out at each interval of the
+    /// Checks until cancelled. `found` says which instances there are, if they may change. The
+    /// metrics of all instances go out at each interval of the
     /// component, those of an instance that has changed at once.
     pub(crate) async fn run(
         &mut self,
         cx: &ServiceContext,
         make: &MakeFor<'_>,
+        mut found: Option<watch::Receiver<Vec<Instance>>>,
     ) -> Result<(), PluginError> {
         let tasks = Keyed::new(&cx.group());
         let changes = self.board.subscribe(Interest::Changes);
@@ -220,6 +247,10 @@ impl Roster {
                     }
                     metrics::write_health(&self.owner.id, self.slots.len(), &self.health, &mut batch);
                 }
+                instances = next(&mut found) => {
+                    self.set(cx, &tasks, instances).await;
+                    self.start(&tasks, make)?;
+                }
                 changed = changes.changed() => {
                     for held in changed.iter().filter_map(|id| self.slots.get(id)) {
                         let status = held.0.status();
@@ -232,4 +263,14 @@ impl Roster {
             cx.emit(batch).await;
         }
     }
+}
+
+/// The next list of instances; never, if there is none.
+async fn next(found: &mut Option<watch::Receiver<Vec<Instance>>>) -> Vec<Instance> {
+    if let Some(found) = found
+        && found.changed().await.is_ok()
+    {
+        return found.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }

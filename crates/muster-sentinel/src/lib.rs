@@ -9,6 +9,7 @@ mod check;
 mod checker;
 mod classify;
 mod clock;
+mod discover;
 pub mod document;
 mod health;
 mod info;
@@ -21,6 +22,8 @@ pub mod resolve;
 pub mod resp;
 mod schedule;
 mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod words;
 
 use muster_plugin::PluginRow;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use dial::Dialer;
+pub(crate) use redis::ask_once;
 pub use redis::{Depth, RedisOptions, RedisProbe};
 
 use crate::status::{Answer, Outcome, Reason};

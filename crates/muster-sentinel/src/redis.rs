@@ -5,18 +5,23 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_net::{Address, OptionReader, TlsClientOptions};
-use muster_options::{JsonSchema, OptionDoc, OptionError, Options, Secret};
+use muster_options::{
+    Duration as OptionDuration, JsonSchema, OptionDoc, OptionError, Options, Secret,
+};
 use muster_plugin::{
     Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
     StartContext,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::check::{CheckOptions, Roster};
 use crate::checker::{MakeProbe, Timing};
+use crate::discover::{Found, Source};
 use crate::machine::Thresholds;
 use crate::probe::{Depth, Dialer, Probe, RedisOptions, RedisProbe};
 use crate::resolve::Resolver;
@@ -43,8 +48,14 @@ fn docs() -> Vec<OptionDoc> {
 #[serde(default, deny_unknown_fields)]
 pub struct RedisCheckOptions {
     /// The servers: `host:port`, `tcp://host:port` or `unix:///path/of/socket`. Without a port,
-    /// 6379 is meant.
+    /// 6379 is meant. If neither these nor `discover` are given, the server at 127.0.0.1:6379.
     pub servers: Vec<String>,
+    /// Where further servers are found: `cluster` (the nodes of the cluster to which `servers`
+    /// belong), `sentinel` (what the Sentinels in `servers` watch), `processes` (Redis servers that
+    /// listen on this host), or a path such as `/etc/redis/*.list` of files with one server a line.
+    pub discover: String,
+    /// How often to look for servers.
+    pub discover_interval: OptionDuration,
     /// The user of an access list, for servers that have one.
     pub username: String,
     /// The password, for servers that want one.
@@ -60,7 +71,9 @@ pub struct RedisCheckOptions {
 impl Default for RedisCheckOptions {
     fn default() -> Self {
         Self {
-            servers: vec!["127.0.0.1:6379".to_owned()],
+            servers: Vec::new(),
+            discover: String::new(),
+            discover_interval: OptionDuration::from_secs(30),
             username: String::new(),
             password: Secret::default(),
             checks: Depth::default(),
@@ -69,20 +82,30 @@ impl Default for RedisCheckOptions {
     }
 }
 
+/// Which servers are checked.
+#[derive(Clone, Debug)]
+struct Selection {
+    cluster: String,
+    /// Those that are configured.
+    servers: Vec<Target>,
+    /// Where others are found.
+    source: Option<Source>,
+}
+
 /// The component.
 pub struct RedisCheck {
     options: RedisCheckOptions,
     tls: TlsClientOptions,
     thresholds: Arc<Thresholds>,
     timing: Timing,
-    instances: Vec<Instance>,
+    selection: Selection,
     started: Option<(Roster, Arc<RedisOptions>)>,
 }
 
 impl std::fmt::Debug for RedisCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisCheck")
-            .field("instances", &self.instances.len())
+            .field("selection", &self.selection)
             .finish_non_exhaustive()
     }
 }
@@ -106,16 +129,34 @@ impl RedisCheck {
         let options: RedisCheckOptions = reader.rest()?;
         let (thresholds, timing) = read?;
         let mut errors = Vec::new();
-        let mut instances = Vec::new();
+        let mut servers = Vec::new();
         for (at, server) in options.servers.iter().enumerate() {
             match read_target(server) {
-                Ok(target) => instances.push(Instance {
-                    kind: CheckKind::Redis,
-                    cluster: common.cluster.clone(),
-                    target,
-                }),
+                Ok(target) => servers.push(target),
                 Err(why) => errors.push(OptionError::new(format!("servers[{at}]"), why)),
             }
+        }
+        let mut source = None;
+        if !options.discover.is_empty() {
+            match Source::read(&options.discover) {
+                Ok(read) if read.asks() && options.servers.is_empty() => {
+                    errors.push(OptionError::new(
+                        "servers",
+                        "`discover` needs servers to ask",
+                    ));
+                    source = Some(read);
+                }
+                Ok(read) => source = Some(read),
+                Err(why) => errors.push(OptionError::new("discover", why)),
+            }
+        } else if options.servers.is_empty() {
+            servers.push(Target::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: DEFAULT_PORT,
+            });
+        }
+        if options.discover_interval.get() < SHORTEST_LOOK {
+            errors.push(OptionError::new("discover_interval", "at least 100ms"));
         }
         if !options.username.is_empty() && options.password.is_empty() {
             errors.push(OptionError::new("username", "a user needs a password"));
@@ -128,7 +169,11 @@ impl RedisCheck {
             tls,
             thresholds,
             timing,
-            instances,
+            selection: Selection {
+                cluster: common.cluster,
+                servers,
+                source,
+            },
             started: None,
         })
     }
@@ -137,8 +182,11 @@ impl RedisCheck {
 /// Redis' port.
 const DEFAULT_PORT: u16 = 6379;
 
+/// The least time between two looks for servers.
+const SHORTEST_LOOK: Duration = Duration::from_millis(100);
+
 /// Reads a server's address.
-fn read_target(text: &str) -> Result<Target, String> {
+pub(crate) fn read_target(text: &str) -> Result<Target, String> {
     if let Some(path) = text.strip_prefix("unix://") {
         if path.is_empty() {
             return Err("the path of the socket is missing".to_owned());
@@ -177,8 +225,8 @@ impl ServiceInput for RedisCheck {
     async fn start(&mut self, cx: &StartContext) -> Result<(), PluginError> {
         let dialer = Dialer::new(Resolver::new(cx.group()), &self.tls)?;
         let mut roster = Roster::new(cx, Arc::clone(&self.thresholds), self.timing);
-        for instance in &self.instances {
-            roster.add(instance.clone())?;
+        for instance in self.selection.checked(&Found::new()) {
+            roster.add(instance)?;
         }
         let options = RedisOptions {
             username: self.options.username.clone(),
@@ -192,15 +240,85 @@ impl ServiceInput for RedisCheck {
     }
 
     async fn run(&mut self, cx: &ServiceContext) -> Result<(), PluginError> {
-        let Some((roster, options)) = &mut self.started else {
-            return Err(PluginError::new("run a check that was not started"));
-        };
+        let not_started = || PluginError::new("run a check that was not started");
+        let (mut roster, options) = self.started.take().ok_or_else(not_started)?;
         let make = |instance: &Instance| -> MakeProbe {
-            let (target, options) = (instance.target.clone(), Arc::clone(options));
+            let (target, options) = (instance.target.clone(), Arc::clone(&options));
             Arc::new(move || -> Box<dyn Probe> {
                 Box::new(RedisProbe::new(target.clone(), Arc::clone(&options)))
             })
         };
-        roster.run(cx, &make).await
+        let looking = self.selection.source.clone();
+        let looking = looking.map(|source| self.keep_looking(cx, source, &options));
+        let result = match looking.transpose() {
+            Ok(found) => roster.run(cx, &make, found).await,
+            Err(error) => Err(error),
+        };
+        // The next generation may take over what we hold.
+        self.started = Some((roster, options));
+        result
+    }
+}
+
+impl Selection {
+    /// The instances to check: those that are configured, unless they are only asked, and those
+    /// that were found.
+    fn checked(&self, found: &Found) -> Vec<Instance> {
+        let asked = self.source.as_ref().is_some_and(Source::asks);
+        let own = self
+            .servers
+            .iter()
+            .filter(|_| !asked)
+            .map(|server| (server, None));
+        let all = own.chain(
+            found
+                .iter()
+                .map(|(target, cluster)| (target, cluster.clone())),
+        );
+        let instance = |(target, cluster): (&Target, Option<String>)| Instance {
+            kind: CheckKind::Redis,
+            cluster: match cluster {
+                Some(named) if self.cluster.is_empty() => named,
+                _ => self.cluster.clone(),
+            },
+            target: target.clone(),
+        };
+        all.map(instance).collect()
+    }
+}
+
+impl RedisCheck {
+    /// Looks for servers at each interval, in a task of the run, and says which there are when that
+    /// has changed.
+    fn keep_looking(
+        &self,
+        cx: &ServiceContext,
+        source: Source,
+        options: &Arc<RedisOptions>,
+    ) -> Result<watch::Receiver<Vec<Instance>>, PluginError> {
+        let (sender, receiver) = watch::channel(Vec::new());
+        let selection = self.selection.clone();
+        let pause = self.options.discover_interval.get();
+        let (cx, options) = (cx.clone(), Arc::clone(options));
+        let group = cx.group();
+        let look = async move {
+            loop {
+                match source.look(&cx.group(), &selection.servers, &options).await {
+                    Ok(found) => {
+                        let instances = selection.checked(&found);
+                        sender.send_if_modified(|known| {
+                            let changed = *known != instances;
+                            *known = instances;
+                            changed
+                        });
+                    }
+                    Err(error) => cx.report(error),
+                }
+                tokio::time::sleep(pause).await;
+            }
+        };
+        let started = group.go("discover", look);
+        started.map_err(|why| PluginError::new("look for servers").because(why))?;
+        Ok(receiver)
     }
 }

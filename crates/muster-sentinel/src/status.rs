@@ -162,7 +162,7 @@ impl Reason {
 }
 
 /// Where an instance is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A port of a host.
     Tcp {

@@ -24,7 +24,7 @@ pub use agent::{Agent, AgentBuilder, Output};
 pub use http::{Response, request, request_unix};
 pub use ports::free_ports;
 pub use process::{Process, Usage, usage_of_this_process};
-pub use redis::Redis;
+pub use redis::{Redis, RedisSentinel};
 pub use servers::{InfluxDb, NodeExporter, Prometheus, VictoriaMetrics};
 pub use wait::{eventually, eventually_within};
 pub use zookeeper::{ZooKeeper, ZooKeeperEnsemble};

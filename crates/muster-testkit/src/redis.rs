@@ -173,6 +173,45 @@ impl Redis {
     }
 }
 
+/// Redis Sentinel, which watches one master.
+#[derive(Debug)]
+pub struct RedisSentinel {
+    _process: Process,
+    _directory: TempDir,
+    /// The port of 127.0.0.1.
+    pub port: u16,
+}
+
+impl RedisSentinel {
+    /// Starts one that watches `master` under this name.
+    ///
+    /// # Panics
+    /// If it is not installed or does not start.
+    pub fn watching(name: &str, master: &Redis) -> Self {
+        let [port] = free_ports();
+        let directory = tempfile::tempdir().expect("a folder");
+        let at = directory.path();
+        let file = at.join("sentinel.conf");
+        let watched = master.port;
+        let config = format!(
+            "bind 127.0.0.1\nport {port}\ndir {}\nsentinel monitor {name} 127.0.0.1 {watched} 1\n",
+            at.display()
+        );
+        fs::write(&file, config).expect("the configuration");
+        let mut command = Command::new("redis-server");
+        command.arg(&file).arg("--sentinel");
+        let process = Process::start(command, at, "redis-server");
+        eventually("Redis Sentinel answers", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Self {
+            _process: process,
+            _directory: directory,
+            port,
+        }
+    }
+}
+
 fn launch(directory: &Path, port: u16, extra: &[String]) -> Process {
     let mut command = Command::new("redis-server");
     let port = port.to_string();

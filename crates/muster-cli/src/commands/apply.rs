@@ -13,7 +13,8 @@ use crate::session::Session;
 /// Which changes to make.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A configuration file adds its components or, where their IDs exist, sets them; nothing is removed.
+    after_help = "A configuration file adds its components or, where their IDs exist, sets them; nothing is removed. Its
+[agent], [global_tags] and [control] are left out: those are the agent's own files' to say.
 A change document (JSON) lists steps: add, set, put, patch, remove, pause, resume.
 
 Examples:
@@ -43,6 +44,12 @@ pub(crate) fn apply(session: &Session, args: &ApplyArgs) -> CommandResult {
     } else {
         "application/toml"
     };
+    if !is_json {
+        for table in left_out(&text) {
+            let file = args.file.display();
+            eprintln!("muster: {table} in {file} is left out: only components are applied");
+        }
+    }
     let file_name = Some(args.file.display().to_string()).filter(|name| name != "-");
     let body = Body {
         text,
@@ -52,4 +59,27 @@ pub(crate) fn apply(session: &Session, args: &ApplyArgs) -> CommandResult {
     let what = format!("apply {}", args.file.display());
     let path = args.change.path("/api/v1/changes");
     session.present_change(&session.call(&what, Method::POST, &path, Some(body))?)
+}
+
+/// The tables of a configuration that are no components.
+fn left_out(text: &str) -> impl Iterator<Item = &str> {
+    let tables = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        Some(line.get(..=line.find(']')?)?)
+    });
+    tables.filter(|table| ["[agent]", "[global_tags]", "[tags]", "[control]"].contains(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        let text = "# [agent]\n [agent] # x\ninterval = \"1s\"\n[[inputs.cpu]]\n[global_tags]\na = \"[tags]\"\n";
+        assert_eq!(
+            left_out(text).collect::<Vec<_>>(),
+            ["[agent]", "[global_tags]"]
+        );
+    }
 }

@@ -35,7 +35,8 @@ pub(crate) enum ComponentCommand {
     Resume(pause::ResumeArgs),
     /// Remove some, all of them or none.
     Rm(remove::RemoveArgs),
-    /// Gather once in the agent, apart from what runs, and print what came.
+    /// Try one in the agent, apart from what runs: an input gathers once, the others are given
+    /// metrics.
     Test(test::TestArgs),
 }
 
@@ -164,7 +165,20 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
             "test",
             match kind {
                 Kind::Input => text(&["test cpu-fast".into(), "test cpu percpu=false".into()]),
-                _ => "Only inputs can be tried.".to_owned(),
+                Kind::Output => {
+                    text(&[
+                        format!("test {id} --metrics probe.lp"),
+                        "test http url=http://127.0.0.1:8080/write < probe.lp".into(),
+                    ]) + "\n\nThe metrics are really written."
+                }
+                Kind::Check => text(&[format!("test {id}"), format!("test {plugin} {options}")]),
+                Kind::Publisher => "Publishers cannot be tried.".to_owned(),
+                Kind::Processor | Kind::Aggregator => {
+                    text(&[
+                        format!("test {id} --metrics sample.lp"),
+                        format!("test {plugin} {first} < sample.lp"),
+                    ]) + "\n\nWhat is printed is what leaves it."
+                }
             },
         ),
     ]

@@ -8,7 +8,19 @@ use serde_json::json;
 
 use crate::args::{CheckArgs, ConfigCommand, CreateArgs};
 use crate::sources::colored;
+use crate::text::plural;
 use crate::{CommandResult, Failure};
+
+/// The tables of a configuration, in the order in which they are printed.
+const SECTIONS: [&str; 7] = [
+    "global_tags",
+    "agent",
+    "control",
+    "outputs",
+    "processors",
+    "aggregators",
+    "inputs",
+];
 
 pub(crate) fn config(command: ConfigCommand, registry: &Registry) -> CommandResult {
     match command {
@@ -23,6 +35,7 @@ fn check(args: &CheckArgs, registry: &Registry) -> CommandResult {
             "nothing to check: name a file with --config or a directory with --config-directory";
         return Err(Failure::Usage(why.into()));
     }
+    args.sources.check_filters(registry)?;
     let (problems, components) =
         match load(&args.sources.load_options(), registry, &ProcessEnvironment) {
             Ok(loaded) => (loaded.warnings, Some(loaded.config.definitions.len())),
@@ -36,7 +49,10 @@ fn check(args: &CheckArgs, registry: &Registry) -> CommandResult {
             eprintln!("{}", problem.render(colored()).trim_end());
         }
         if let Some(components) = components {
-            println!("the configuration is fine: {components} components");
+            println!(
+                "the configuration is fine: {}",
+                plural(components, "component")
+            );
         }
     }
     Ok(if components.is_some() {
@@ -73,10 +89,14 @@ fn create(args: &CreateArgs, registry: &Registry) -> CommandResult {
             plugins.push((kind, name));
         }
     }
-    let options = SampleOptions {
-        sections: words(&args.section_filter),
-        plugins,
-    };
+    let sections = words(&args.section_filter);
+    if let Some(unknown) = sections.iter().find(|s| !SECTIONS.contains(&s.as_str())) {
+        return Err(Failure::Usage(format!(
+            "there is no section {unknown:?}; there are {}",
+            SECTIONS.join(", ")
+        )));
+    }
+    let options = SampleOptions { sections, plugins };
     print!("{}", sample(registry, &options));
     Ok(ExitCode::SUCCESS)
 }

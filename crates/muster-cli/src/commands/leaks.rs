@@ -250,7 +250,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime.map_err(|error| Failure::failed(format!("start the runtime: {error}")))
+    runtime.map_err(|error| Failure::failed(format!("failed to start the runtime: {error}")))
 }
 
 fn print_json(value: &serde_json::Value) -> Result<(), Failure> {

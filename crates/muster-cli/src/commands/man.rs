@@ -20,8 +20,12 @@ pub(crate) struct ManArgs {
 
 pub(crate) fn man(args: &ManArgs) -> CommandResult {
     let path = &args.directory;
-    let failed =
-        |error| Failure::failed(format!("write manual pages to {}: {error}", path.display()));
+    let failed = |error| {
+        Failure::failed(format!(
+            "failed to write manual pages to {}: {error}",
+            path.display()
+        ))
+    };
     std::fs::create_dir_all(path).map_err(failed)?;
     clap_mangen::generate_to(crate::command(), path).map_err(failed)?;
     print(&format!("the manual pages are in {}\n", path.display()))?;

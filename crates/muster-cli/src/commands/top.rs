@@ -106,7 +106,8 @@ async fn watch(
     let mut model = Model::default();
     // If there is no agent, the terminal stays as it is.
     model.update(now(), fetch(client).await?);
-    let failed = |error: std::io::Error| Failure::failed(format!("use the terminal: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("failed to use the terminal: {error}"));
     let mut end = signal(SignalKind::terminate()).map_err(failed)?;
     let mut screen = Screen::open().map_err(failed)?;
     loop {

@@ -1,14 +1,8 @@
-//! Components: list, show, add, set, pause, resume, remove, try.
-
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+//! Components: list, show, add, set, pause, resume, remove.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
-use muster_engine::{Change, Engine};
-use muster_metric::line_protocol;
 use muster_plugin::{ComponentId, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,10 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{ApiError, ErrorBody};
 use super::views::{AppliedView, ComponentView};
 use super::{Api, AppJson, instances};
-use crate::change::{ChangeError, Request, Step, definition};
-
-/// A service input that is tried gets so long.
-const TRY_SERVICE: Duration = Duration::from_secs(2);
+use crate::change::{Request, Step, definition};
 
 /// A component to add or set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -226,71 +217,4 @@ pub(super) async fn resume(
         )));
     }
     api.apply(query.request(vec![Step::Pause(id, false)])).await
-}
-
-/// What a try brought.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct TriedView {
-    /// The metrics as line protocol.
-    pub metrics: String,
-    /// What failed.
-    pub errors: Vec<String>,
-}
-
-/// Tries an input once, apart from what runs: the body's definition, or else the component's.
-#[utoipa::path(post, path = "/api/v1/{kind}/{id}/test", tag = "components", request_body = Option<ComponentBody>,
-    params(("kind" = String, Path), ("id" = String, Path)),
-    responses((status = 200, body = TriedView), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
-pub(super) async fn test(
-    State(api): State<Api>,
-    Path((kind, id)): Path<(String, String)>,
-    body: Option<AppJson<ComponentBody>>,
-) -> Result<Json<TriedView>, ApiError> {
-    let kind = kind_of(&kind)?;
-    if kind != Kind::Input {
-        return Err(ApiError::bad_request("only inputs can be tried"));
-    }
-    let given = body
-        .map(|AppJson(body)| body)
-        .filter(|body| body.plugin.is_some());
-    let wanted = match given {
-        Some(body) => {
-            let plugin = body.plugin.unwrap_or_default();
-            Arc::new(definition(kind, &id, &plugin, &body.options).map_err(ApiError::bad_request)?)
-        }
-        None => api
-            .controller
-            .definition(&ComponentId::new(kind, id.as_str()))
-            .ok_or_else(|| ApiError::not_found(format!("there is no {}/{id}", kind.plural())))?,
-    };
-    let (agent, global_tags) = api.controller.agent();
-    let change = Change {
-        put: vec![wanted],
-        remove: Vec::new(),
-        agent,
-        global_tags,
-        lenient: BTreeSet::new(),
-    };
-    let engine = api.controller.engine();
-    // In a task of its own: it runs to its end even if the client goes away, and is then stopped.
-    let (engine, group) = (engine.clone(), api.group.group("try"));
-    let (within, parent) = (Duration::from_secs(1), group.clone());
-    let round = group.spawn("round", async move {
-        Engine::collect_once(&parent, &engine, &change, TRY_SERVICE, within).await
-    });
-    let round = round.map_err(|_| ChangeError::Stopping)?.join().await;
-    let round = round.done().ok_or(ChangeError::Stopping)??;
-    let mut lines = Vec::new();
-    line_protocol::Writer::default().write_all(round.metrics.iter(), &mut lines);
-    let error =
-        |input: &muster_engine::Observed| input.last_error.as_ref().map(|e| e.message.clone());
-    let errors = round
-        .inputs
-        .iter()
-        .filter_map(|(_, input)| error(input))
-        .collect();
-    Ok(Json(TriedView {
-        metrics: String::from_utf8_lossy(&lines).into_owned(),
-        errors,
-    }))
 }

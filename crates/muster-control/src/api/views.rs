@@ -85,6 +85,9 @@ pub struct AppliedView {
     pub dry_run: bool,
     /// What it did to each component.
     pub edits: Vec<EditView>,
+    /// How many components were started anew, or would be, although their definitions are the same.
+    #[serde(default)]
+    pub restarted: usize,
 }
 
 /// What a change does to one component.
@@ -138,6 +141,7 @@ impl AppliedView {
             generation: applied.generation,
             dry_run: applied.dry_run,
             edits: edit_views(&applied.edits, registry),
+            restarted: applied.restarted,
         }
     }
 }

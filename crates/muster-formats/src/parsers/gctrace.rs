@@ -209,12 +209,17 @@ impl Cycle {
             .sum()
     }
 
+    /// Milliseconds without the noise that a sum of decimals has: in whole nanoseconds.
+    fn rounded(milliseconds: f64) -> Value<'static> {
+        Value::Float((milliseconds * 1e6).round() / 1e6)
+    }
+
     fn write(&self, name: &str, batch: &mut Batch) {
         let bytes = |megabytes: i64| Value::Int(megabytes.saturating_mul(1 << 20));
         let mut metric = batch.metric(name);
         metric.add_field("gc", Value::Int(self.number));
-        metric.add_field("pause_ms", Value::Float(self.pause()));
-        metric.add_field("clock_ms", Value::Float(self.phases.iter().sum()));
+        metric.add_field("pause_ms", Self::rounded(self.pause()));
+        metric.add_field("clock_ms", Self::rounded(self.phases.iter().sum()));
         let names = ["heap_before_bytes", "heap_after_bytes", "heap_live_bytes"];
         for (name, megabytes) in names.iter().zip(&self.heap) {
             metric.add_field(*name, bytes(*megabytes));
@@ -313,6 +318,14 @@ mod tests {
                heap_after_bytes=4194304i,heap_live_bytes=1048576i,heap_goal_bytes=4194304i,\
                stacks_bytes=2097152i,globals_bytes=1048576i,processors=2i,since_start_s=60.5,\
                cpu_percent=0,forced=true,leak_check=true",
+            ],
+        );
+        check(
+            "gc 4 @1.5s 0%: 0.072+10+0.031 ms clock, 0.1+0/1/2+0.01 ms cpu, 3->4->2 MB, 4 MB goal, 2 P",
+            &[
+                "gctrace gc=4i,pause_ms=0.103,clock_ms=10.103,heap_before_bytes=3145728i,\
+               heap_after_bytes=4194304i,heap_live_bytes=2097152i,heap_goal_bytes=4194304i,\
+               processors=2i,since_start_s=1.5,cpu_percent=0,forced=false",
             ],
         );
         check(

@@ -118,15 +118,7 @@ impl RedisProbe {
         let sections = self.sections();
         let mut request = Vec::with_capacity(64);
         if login {
-            let (user, password) = (options.username.as_str(), options.password.expose());
-            let words = ["AUTH", user, password];
-            let without_user = ["AUTH", password];
-            let words: &[&str] = if user.is_empty() {
-                &without_user
-            } else {
-                &words
-            };
-            resp::write_request(&mut request, words.iter().copied());
+            write_login(&mut request, &options);
         }
         resp::write_request(&mut request, ["PING"]);
         for section in sections {
@@ -235,10 +227,75 @@ impl Probe for RedisProbe {
     }
 }
 
+/// Appends the request that says who we are.
+fn write_login(request: &mut Vec<u8>, options: &RedisOptions) {
+    let (user, password) = (options.username.as_str(), options.password.expose());
+    let with_user = ["AUTH", user, password];
+    let words = if user.is_empty() {
+        vec!["AUTH", password]
+    } else {
+        with_user.to_vec()
+    };
+    resp::write_request(request, words);
+}
+
+/// Asks a server these commands over a connection of their own. Of each answer the text: a text as it
+/// is; of a list each entry as a line, whose words, if it is a list itself, are separated by tabs.
+///
+/// # Cancel safety
+/// Dropping it closes the connection. It has no time limit of its own.
+pub(crate) async fn ask_once(
+    server: &Target,
+    questions: &[Vec<String>],
+    options: &RedisOptions,
+) -> Result<Vec<String>, Outcome> {
+    let stream = options.dialer.dial(server, &mut Phase::default()).await?;
+    let mut talk = Talk::new(stream);
+    talk.limits = Limits::LIST;
+    let mut request = Vec::new();
+    let login = !options.password.is_empty();
+    if login {
+        write_login(&mut request, options);
+    }
+    for question in questions {
+        resp::write_request(&mut request, question.iter().map(String::as_str));
+    }
+    talk.send(&request).await?;
+    if login {
+        let welcome = talk.reply(classify::reply).await?;
+        if welcome != Outcome::OK {
+            return Err(welcome);
+        }
+    }
+    let mut answers = Vec::with_capacity(questions.len());
+    for _ in questions {
+        answers.push(talk.reply(flatten).await??);
+    }
+    Ok(answers)
+}
+
+fn flatten(reply: &Reply<'_>) -> Result<String, Outcome> {
+    match reply {
+        Reply::Error(_) => Err(classify::reply(reply)),
+        Reply::Array(lines) => {
+            let line = |line: &Reply<'_>| match line {
+                Reply::Array(words) => {
+                    let words = words.iter().filter_map(Reply::text);
+                    words.collect::<Vec<_>>().join("\t")
+                }
+                other => other.text().unwrap_or_default().into_owned(),
+            };
+            Ok(lines.iter().map(line).collect::<Vec<_>>().join("\n"))
+        }
+        other => Ok(other.text().unwrap_or_default().into_owned()),
+    }
+}
+
 /// Requests and replies over one connection.
 struct Talk {
     stream: Stream,
     buffer: Vec<u8>,
+    limits: Limits,
 }
 
 impl Talk {
@@ -246,6 +303,7 @@ impl Talk {
         Self {
             stream,
             buffer: Vec::with_capacity(512),
+            limits: Limits::CHECK,
         }
     }
 
@@ -262,7 +320,7 @@ impl Talk {
     async fn reply<T>(&mut self, read: impl FnOnce(&Reply<'_>) -> T) -> Result<T, Outcome> {
         loop {
             let wrong = |error: resp::RespError| Outcome::new(Reason::Protocol, error.to_string());
-            if let Some((reply, used)) = resp::parse(&self.buffer, Limits::CHECK).map_err(wrong)? {
+            if let Some((reply, used)) = resp::parse(&self.buffer, self.limits).map_err(wrong)? {
                 let value = read(&reply);
                 drop(reply);
                 self.buffer.drain(..used);

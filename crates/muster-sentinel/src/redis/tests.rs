@@ -46,8 +46,32 @@ fn refuses_bad_options() {
     check("rise = 0", "rise");
     check("down_on = ['hung']", "unknown reason \"hung\"");
     check("checks = 'all'", "possible are ping, info, replication");
+    check("discover = 'clusters'", "is no source");
+    check("discover = 'cluster'", "needs servers to ask");
+    check("discover = '/etc/*/x'", "not its folder");
+    check("discover_interval = '1ms'", "discover_interval");
     check("username = 'probe'", "a user needs a password");
     check("tls_min_version = 'x'", "tls_min_version");
     check("server = ['a']", "unknown option `server`");
     assert!(build("down_on = ['busy']\npassword = 'x'\nusername = 'y'").is_ok());
+}
+
+#[test]
+fn what_is_only_asked_is_not_checked() {
+    let check = |options: &str, want: &[&str]| {
+        let built = build(options).unwrap();
+        let named = read_target("10.0.0.9").unwrap();
+        let found = Found::from([(named, Some("shop".to_owned()))]);
+        let got = built.selection.checked(&found);
+        let got: Vec<String> = got
+            .iter()
+            .map(|i| format!("{} {}", i.target, i.cluster))
+            .collect();
+        assert_eq!(got, want, "{options}");
+    };
+    check("", &["127.0.0.1:6379 ", "10.0.0.9:6379 shop"]);
+    check("discover = 'processes'", &["10.0.0.9:6379 shop"]);
+    let asked = "servers = ['10.0.0.1:26379']\ndiscover = 'sentinel'";
+    check(asked, &["10.0.0.9:6379 shop"]);
+    check(&format!("{asked}\ncluster = 'x'"), &["10.0.0.9:6379 x"]);
 }

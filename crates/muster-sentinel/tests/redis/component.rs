@@ -15,7 +15,7 @@ static ROW: PluginRow = PluginRow {
     build: Build::Service(|cx| Ok(Box::new(RedisCheck::build(cx)?))),
 };
 
-fn build(options: &str) -> Box<dyn ServiceInput> {
+pub(crate) fn build(options: &str) -> Box<dyn ServiceInput> {
     let table = toml::from_str(options).unwrap();
     match Stage::build(&ROW, &table).unwrap() {
         Plugin::Service(service) => service,

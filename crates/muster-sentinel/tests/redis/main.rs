@@ -8,6 +8,8 @@
 )]
 
 mod component;
+mod discovery;
+mod fakes;
 mod faults;
 mod replicas;
 mod watched;

@@ -503,7 +503,8 @@ impl GroupInner {
         let live = self.live();
         if live > 0 {
             self.raise(ORPHANED);
-            if self.parent.is_none() {
+            // After a stop its report has named them.
+            if self.parent.is_none() && self.cause() != Some(Cause::Stop) {
                 self.log_leak(live);
             }
         }

@@ -133,7 +133,10 @@ fn a_single_round_tells_by_its_exit_code() {
         let document = documents.find(|d| d["instance"]["port"] == port);
         document.unwrap()["state"].as_str().unwrap().to_owned()
     };
-    assert_eq!((state(1).as_str(), state(redis.port.into()).as_str()), ("down", "up"));
+    assert_eq!(
+        (state(1).as_str(), state(redis.port.into()).as_str()),
+        ("down", "up")
+    );
     // Nobody knows of a host without an address.
     let (code, text) = run(&[&up, "no-such-host.invalid:6379"], &[]);
     assert_eq!(code, Some(2), "{text}");

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::watching::{Plan, Seen};
 use super::{access, print_json};
-use crate::text::print;
+use crate::text::{print, printable};
 use crate::{CommandResult, Failure};
 
 /// How it ends.
@@ -30,7 +30,21 @@ impl Ending {
             return self.changes(vec![("files".to_owned(), baseline.compare(last))]);
         }
         let verdict = once(profiles, options);
-        self.verdicts(&[verdict], &[])
+        // A leak profile that proves nothing is a verdict, too.
+        let one =
+            profiles.len() == 1 && verdict.status == Status::Clean && verdict.leaked.is_none();
+        let code = self.verdicts(&[verdict], &[])?;
+        if one && self.ci {
+            return Err(Failure::Unreachable(
+                "a verdict needs two profiles of one process at least".to_owned(),
+            ));
+        }
+        if one {
+            eprintln!(
+                "muster: one profile shows no growth; `muster leaks top FILE` shows what is there"
+            );
+        }
+        Ok(code)
     }
 
     /// What targets have more than the baseline, now.
@@ -81,7 +95,11 @@ impl Ending {
         if self.json {
             print_json(&json!({"status": status, "targets": verdicts, "errors": errors}))?;
         } else {
-            let texts: Vec<String> = verdicts.iter().map(report::verdict).collect();
+            let text = |verdict: &Verdict| match verdict.samples {
+                0 => format!("{}: not reached\n", printable(&verdict.target)),
+                _ => report::verdict(verdict),
+            };
+            let texts: Vec<String> = verdicts.iter().map(text).collect();
             print(&texts.join("\n"))?;
         }
         Ok(self.code(status))

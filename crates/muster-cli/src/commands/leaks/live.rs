@@ -71,7 +71,8 @@ impl Show {
     pub(super) fn look(&mut self, board: &Board) -> Result<bool, Failure> {
         match self {
             Self::Table(Some(screen)) => {
-                let failed = |error| Failure::failed(format!("use the terminal: {error}"));
+                let failed =
+                    |error| Failure::failed(format!("failed to use the terminal: {error}"));
                 while event::poll(Duration::ZERO).map_err(failed)? {
                     match event::read().map_err(failed)? {
                         Event::Key(key) if key.kind != KeyEventKind::Release => {
@@ -103,7 +104,7 @@ impl Show {
 }
 
 fn draw(screen: &mut Option<Screen>, seen: &[Seen]) -> Result<(), Failure> {
-    let failed = |error| Failure::failed(format!("use the terminal: {error}"));
+    let failed = |error| Failure::failed(format!("failed to use the terminal: {error}"));
     if screen.is_none() {
         *screen = Some(Screen::open().map_err(failed)?);
     }
@@ -131,7 +132,10 @@ fn frame(seen: &[Seen], (width, height): (usize, usize), style: Style) -> Vec<St
         let error = seen.error.as_deref().map(printable).unwrap_or_default();
         targets.row(vec![
             printable(&seen.target).into(),
-            Cell::toned(verdict.status.as_str(), tone(verdict.status)),
+            match verdict.samples {
+                0 => Cell::toned("not reached", Tone::Bad),
+                _ => Cell::toned(verdict.status.as_str(), tone(verdict.status)),
+            },
             count(verdict.goroutines).into(),
             verdict.samples.to_string().into(),
             Cell::toned(error.replace('\n', " "), Tone::Bad),

@@ -142,7 +142,8 @@ pub(super) async fn watch(
             None => std::future::pending().await,
         }
     };
-    let failed = |error: std::io::Error| Failure::failed(format!("listen to signals: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("failed to listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let indexed = fetchers.iter().enumerate();
@@ -157,6 +158,7 @@ pub(super) async fn watch(
             _ = terminate.recv() => break,
             () = board.changed.notified() => {
                 if let (false, Some(failure)) = (begun, board.hopeless(plan.strict)) {
+                    show.end();
                     return Err(failure);
                 }
                 begun |= board.look(|seen| seen.iter().all(|seen| seen.attempts > 0));

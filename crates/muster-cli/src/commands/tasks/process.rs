@@ -39,13 +39,13 @@ pub(super) fn find(pid: u32) -> Result<Target, Failure> {
     places.truncate(MOST_PROBES);
     if places.is_empty() {
         return Err(Failure::failed(format!(
-            "find the tasks of process {pid}: it listens nowhere"
+            "failed to find the tasks of process {pid}: it listens nowhere"
         )));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("start the runtime: {error}")))?;
+        .map_err(|error| Failure::failed(format!("failed to start the runtime: {error}")))?;
     let asked: Vec<String> = places.iter().map(ToString::to_string).collect();
     let found = runtime.block_on(async {
         for place in places {
@@ -57,7 +57,7 @@ pub(super) fn find(pid: u32) -> Result<Target, Failure> {
     });
     found.ok_or_else(|| {
         Failure::failed(format!(
-            "find the tasks of process {pid}: none of {} serves /debug/tasks/count; \
+            "failed to find the tasks of process {pid}: none of {} serves /debug/tasks/count; \
              muster_tasks::debug::handle makes a program do so",
             asked.join(", ")
         ))
@@ -69,7 +69,7 @@ fn sockets(pid: u32) -> Result<HashSet<String>, Failure> {
     let directory = format!("/proc/{pid}/fd");
     let open = fs::read_dir(&directory).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::failed(format!("there is no process {pid}")),
-        _ => Failure::failed(format!("read {directory}: {error}")),
+        _ => Failure::failed(format!("failed to read {directory}: {error}")),
     })?;
     let inode = |entry: std::io::Result<fs::DirEntry>| {
         let link = fs::read_link(entry.ok()?.path()).ok()?;

@@ -1,0 +1,147 @@
+use std::fs;
+use std::time::Duration;
+
+use muster_plugin::compliance::{Running, Stage};
+use muster_plugin::{Kind, StartContext};
+use muster_sentinel::{Board, State};
+use muster_tasks::Group;
+use muster_testkit::{Redis, RedisSentinel};
+
+use crate::component::build;
+
+/// How the servers are found, and at what pace.
+fn options(more: &str) -> String {
+    format!("interval = '100ms'\ntimeout = '100ms'\ndiscover_interval = '100ms'\n{more}")
+}
+
+struct World {
+    stage: Stage,
+    cx: StartContext,
+    running: Running,
+}
+
+impl World {
+    async fn start(more: &str) -> Self {
+        let stage = Stage::new(Kind::Input);
+        let cx = stage.start_context();
+        let mut check = build(&options(more));
+        check.start(&cx).await.unwrap();
+        let running = stage.run(check).unwrap();
+        Self { stage, cx, running }
+    }
+
+    /// Waits until the board is as told.
+    async fn until(&self, is: impl Fn(&Board) -> bool) {
+        let board = self.cx.resources().shared::<Board>();
+        let in_time = self
+            .running
+            .wait_until(Duration::from_secs(30), |_| is(&board))
+            .await;
+        let reports = self.running.take_reports();
+        assert!(in_time, "{:?} {reports:?}", board.slots());
+    }
+
+    async fn end(self) {
+        self.running.stop().await.unwrap().1.unwrap();
+        assert!(self.stage.end().await.is_clean());
+    }
+}
+
+fn is_up(board: &Board, redis: &Redis) -> bool {
+    let slot = board.get(&format!("redis:{}", redis.address()));
+    slot.is_some_and(|slot| slot.status().state == State::Up)
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_of_a_file_come_and_go_and_others_are_not_touched(_root: Group) {
+    let (stays, goes, comes) = (Redis::start(), Redis::start(), Redis::start());
+    let folder = tempfile::tempdir().unwrap();
+    let write = |servers: [&Redis; 2]| {
+        let lines = servers.map(Redis::address).join("\n");
+        let beside = folder.path().join("next");
+        fs::write(&beside, lines).unwrap();
+        fs::rename(beside, folder.path().join("one.list")).unwrap();
+    };
+    write([&stays, &goes]);
+    let pattern = format!("discover = '{}/*.list'", folder.path().display());
+    let world = World::start(&pattern).await;
+    world
+        .until(|board| board.len() == 2 && is_up(board, &stays) && is_up(board, &goes))
+        .await;
+    let board = world.cx.resources().shared::<Board>();
+    let since = board
+        .get(&format!("redis:{}", stays.address()))
+        .unwrap()
+        .status()
+        .since;
+    write([&stays, &comes]);
+    world
+        .until(|board| board.len() == 2 && is_up(board, &comes))
+        .await;
+    assert!(board.get(&format!("redis:{}", goes.address())).is_none());
+    let after = board
+        .get(&format!("redis:{}", stays.address()))
+        .unwrap()
+        .status();
+    assert_eq!(after.since, since);
+    // A look that fails changes nothing.
+    fs::write(folder.path().join("two.list"), "no:port").unwrap();
+    let told = |running: &Running| {
+        running
+            .take_reports()
+            .iter()
+            .any(|report| report.to_string().contains("two.list:1"))
+    };
+    assert!(
+        world
+            .running
+            .wait_until(Duration::from_secs(30), told)
+            .await
+    );
+    assert_eq!(board.len(), 2);
+    world.end().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_of_this_host(_root: Group) {
+    let redis = Redis::start();
+    let world = World::start("discover = 'processes'").await;
+    world.until(|board| is_up(board, &redis)).await;
+    world.end().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_a_cluster(_root: Group) {
+    let redis = Redis::with(&["--cluster-enabled", "yes"]);
+    let more = format!("servers = ['{}']\ndiscover = 'cluster'", redis.address());
+    let world = World::start(&more).await;
+    world
+        .until(|board| board.len() == 1 && is_up(board, &redis))
+        .await;
+    world.end().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sentinel_watches(_root: Group) {
+    let master = Redis::with(&["--repl-diskless-sync-delay", "0"]);
+    let port = master.port.to_string();
+    let replica = Redis::with(&["--replicaof", "127.0.0.1", &port]);
+    let sentinel = RedisSentinel::watching("shop", &master);
+    let more = format!(
+        "servers = ['127.0.0.1:{}']\ndiscover = 'sentinel'",
+        sentinel.port
+    );
+    let world = World::start(&more).await;
+    // A Sentinel hears of replicas with its next INFO, every ten seconds.
+    let both = |board: &Board| is_up(board, &master) && is_up(board, &replica);
+    world.until(|board| board.len() == 2 && both(board)).await;
+    let board = world.cx.resources().shared::<Board>();
+    assert!(
+        board
+            .slots()
+            .iter()
+            .all(|slot| slot.instance().cluster == "shop")
+    );
+    drop(board);
+    world.end().await;
+}
