@@ -207,16 +207,19 @@ impl Watch {
         {
             return;
         }
-        let mut now = tally(profile, &self.options.ignore);
         let whole = profile.ungrouped == 0 && profile.cut.is_none();
-        if whole && self.has_lost_leaked(&now) {
+        if whole && self.has_lost_leaked(profile) {
             self.restarted();
         }
         self.samples += 1;
+        let mut now = tally(profile, &self.options.ignore);
         for (site, state) in &mut self.sites {
             match now.remove(site) {
                 Some(tally) => state.count(at, tally),
-                None => state.series.push(at, 0),
+                None => {
+                    state.series.push(at, 0);
+                    state.leaked = 0;
+                }
             }
         }
         let ended = |state: &State| state.leaked == 0 && state.series.gone_for(FORGET_AFTER);
@@ -234,13 +237,15 @@ impl Watch {
     }
 
     /// Whether a site that was counted has fewer goroutines now than were proved to be leaked.
-    fn has_lost_leaked(&self, now: &HashMap<Site, Tally>) -> bool {
-        let count = |site| now.get(site).map_or(0, |tally| tally.count);
-        let mut counted = self
-            .sites
-            .iter()
-            .filter(|(_, state)| state.series.last() > 0);
-        counted.any(|(site, state)| count(site) < state.leaked)
+    fn has_lost_leaked(&self, profile: &Profile) -> bool {
+        let counted = |(_, state): &(&Site, &State)| state.leaked > 0 && state.series.last() > 0;
+        let mut leaked = self.sites.iter().filter(counted).peekable();
+        if leaked.peek().is_none() {
+            return false;
+        }
+        // Those that a new rule hides live on.
+        let now = tally(profile, &[]);
+        leaked.any(|(site, state)| now.get(site).map_or(0, |tally| tally.count) < state.leaked)
     }
 
     /// Whether a site of so many goroutines can be followed, too.

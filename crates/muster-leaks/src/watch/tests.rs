@@ -377,6 +377,23 @@ fn fewer_than_were_proved_are_another_process() {
 }
 
 #[test]
+fn a_rule_that_comes_later_hides_what_was_proved() {
+    let mut process = Process::default();
+    let mut watch = Watch::new("one", Options::default());
+    process.leak(LEAK, WaitClass::Send, 40, 0);
+    watch.feed(minute(0), &process.profile());
+    watch.feed(minute(0), &process.leak_profile(&[LEAK]));
+    assert_eq!(watch.verdict().status, Status::Confirmed);
+    watch.set_options(Options {
+        ignore: vec!["main.site100".parse().unwrap()],
+        ..Options::default()
+    });
+    watch.feed(minute(1), &process.profile());
+    let verdict = watch.verdict();
+    assert_eq!((verdict.status, verdict.restarts), (Status::Clean, 0));
+}
+
+#[test]
 fn a_new_build_is_asked_for_its_leak_profile_again() {
     let mut process = Process::default();
     let mut watch = Watch::new("one", Options::default());

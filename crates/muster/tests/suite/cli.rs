@@ -356,6 +356,81 @@ fn live_metrics_can_be_watched() {
 }
 
 #[test]
+fn what_is_given_metrics_is_tried_apart_from_what_runs() {
+    let _others = beside();
+    let agent = agent();
+    let file = |name: &str, text: &str| {
+        let path = agent.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let lines = file(
+        "lines.lp",
+        "a,path=$HOME value=1 1000000001\na value=3 1000000002\n",
+    );
+    let tried = check(
+        &agent,
+        &[
+            "processor",
+            "test",
+            "override",
+            "name_override=b",
+            "--metrics",
+            &lines,
+        ],
+        0,
+    );
+    assert_eq!(
+        tried,
+        "b,path=$HOME value=1 1000000001\nb value=3 1000000002\n"
+    );
+    let now = file("now.lp", "a value=1\na value=3\n");
+    let options = ["drop_original=true", "stats=[\"max\"]"];
+    let arguments = ["aggregator", "test", "basicstats", "--metrics", &now];
+    let arguments: Vec<&str> = arguments.into_iter().chain(options).collect();
+    says(&agent, &arguments, 0, &["a value_max=3 "]);
+    says(
+        &agent,
+        &["output", "test", "sink", "--metrics", &lines],
+        0,
+        &["2 metrics written"],
+    );
+    let bad = file("bad.lp", "a value=1\nb\n");
+    says(
+        &agent,
+        &["output", "test", "sink", "--metrics", &bad],
+        1,
+        &["line 2"],
+    );
+    says(
+        &agent,
+        &["input", "test", "steady", "--metrics", &lines],
+        2,
+        &["makes its metrics itself"],
+    );
+    let down = format!(
+        "urls=[\"http://127.0.0.1:{}\"]",
+        muster_testkit::free_ports::<1>()[0]
+    );
+    says(
+        &agent,
+        &[
+            "output",
+            "test",
+            "influxdb",
+            &down,
+            "skip_database_creation=true",
+            "--metrics",
+            &lines,
+        ],
+        1,
+        &["0 metrics written", "2 metrics were not written"],
+    );
+    // What runs has not seen any of it.
+    assert_eq!(generation(&agent), 1);
+}
+
+#[test]
 fn the_agent_is_shown_as_it_is() {
     let _others = beside();
     let agent = agent();

@@ -136,6 +136,12 @@ fn mixed_faults_leave_the_others_alone() {
         "{named:?}"
     );
 
+    assert!(
+        !log.contains("dropped without a stop"),
+        "the stop has named what is left:\n{}",
+        last_lines(&log)
+    );
+
     let text = agent.read("out");
     let series = written(&text);
     for n in 0..WELL {
