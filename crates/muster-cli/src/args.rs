@@ -14,6 +14,7 @@ use crate::commands::leaks::LeaksArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::reload::ReloadArgs;
 use crate::commands::rollback::RollbackArgs;
+use crate::commands::sentinel::SentinelArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::tail::TailArgs;
 use crate::commands::tasks::TasksArgs;
@@ -194,6 +195,12 @@ pub(crate) enum Command {
     /// Outputs of the agent that runs: list, add, change, remove.
     #[command(subcommand)]
     Output(ComponentCommand),
+    /// Liveness checks of the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Check(ComponentCommand),
+    /// What tells others of the checks, in the agent that runs: list, add, change, remove.
+    #[command(subcommand)]
+    Publisher(ComponentCommand),
     /// Change any number of components, whole or not at all.
     Apply(ApplyArgs),
     /// List the changes of the desired state.
@@ -216,6 +223,8 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Find the lines of Go and Rust services at which goroutines or tasks leak.
     Leaks(Box<LeaksArgs>),
+    /// Check whether Redis servers are alive, without an agent.
+    Sentinel(Box<SentinelArgs>),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory.
@@ -245,7 +254,7 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CreateArgs {
     /// Only these sections, joined by colons: global_tags, agent, control, outputs, processors,
-    /// aggregators, inputs.
+    /// aggregators, inputs, checks, publishers.
     #[arg(long, value_name = "SECTIONS")]
     pub(crate) section_filter: Vec<String>,
     /// Only these input plugins, joined by colons.
@@ -265,7 +274,7 @@ pub(crate) struct CreateArgs {
 /// Which plugins.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PluginsArgs {
-    /// Only this kind: inputs, processors, aggregators or outputs.
+    /// Only this kind: inputs, processors, aggregators, outputs, checks or publishers.
     pub(crate) kind: Option<String>,
     /// With every option, type, default and doc, as JSON.
     #[arg(long)]

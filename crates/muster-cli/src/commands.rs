@@ -14,6 +14,7 @@ mod plugins;
 pub(crate) mod reload;
 pub(crate) mod rollback;
 mod run;
+pub(crate) mod sentinel;
 pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod tasks;
@@ -47,6 +48,10 @@ pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
             component::component(Kind::Aggregator, command, state, &registry)
         }
         Command::Output(command) => component::component(Kind::Output, command, state, &registry),
+        Command::Check(command) => component::component(Kind::Check, command, state, &registry),
+        Command::Publisher(command) => {
+            component::component(Kind::Publisher, command, state, &registry)
+        }
         Command::Apply(args) => remote(&args.client, state, |s| apply::apply(s, &args)),
         Command::History(args) => remote(&args.client, state, |s| history::history(s, &args)),
         Command::Diff(args) => remote(&args.client, state, |s| diff::diff(s, &args)),
@@ -58,6 +63,7 @@ pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
         Command::Flush(args) => remote(&args.client, state, flush::flush),
         Command::Tasks(args) => talk(args.open(state)?, |s| tasks::tasks(s, &args)),
         Command::Leaks(args) => leaks::leaks(&args),
+        Command::Sentinel(args) => sentinel::sentinel(&args, registry),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
     }

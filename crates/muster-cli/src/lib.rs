@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod failure;
 mod input;
+mod instances;
 mod key_values;
 mod logging;
 mod observed;

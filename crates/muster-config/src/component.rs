@@ -44,7 +44,7 @@ pub struct Component {
 pub enum BuiltPlugin {
     /// A polled input.
     Input(Box<dyn Input>),
-    /// An input that works on its own.
+    /// An input, check or publisher, that works on its own.
     Service(Box<dyn ServiceInput>),
     /// A processor without memory.
     Processor(Box<dyn Processor>),
@@ -177,8 +177,8 @@ impl Facts<'_> {
             position,
         } = self;
         match row.kind() {
-            Kind::Input => {
-                let service = matches!(row.build, Build::Service(_));
+            Kind::Input | Kind::Check | Kind::Publisher => {
+                let service = !matches!(row.build, Build::Input(_));
                 let facts = InputFacts {
                     global_tags,
                     filter,
@@ -239,6 +239,7 @@ fn build(build: &Build, cx: &BuildContext) -> Result<BuiltPlugin, Vec<OptionErro
         Build::StatefulProcessor(build) => build(cx).map(BuiltPlugin::StatefulProcessor),
         Build::Aggregator(build) => build(cx).map(BuiltPlugin::Aggregator),
         Build::Output(build) => build(cx).map(BuiltPlugin::Output),
+        Build::Check(build) | Build::Publisher(build) => build(cx).map(BuiltPlugin::Service),
     }
 }
 

@@ -238,15 +238,15 @@ pub(crate) fn canonical(key: &str) -> String {
 /// The byte ranges of secrets: of options that say so, of keys that look so, of URLs' passwords.
 fn find_secrets(root: &DeTable<'_>, text: &str, registry: &Registry, out: &mut Vec<Range<usize>>) {
     for (key, value) in root {
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| kind.plural() == key.get_ref());
-        let (Some(kind), DeValue::Table(plugins)) = (kind, value.get_ref()) else {
+        let kinds = || Kind::ALL.into_iter().filter(|k| k.table() == key.get_ref());
+        let (Some(first), DeValue::Table(plugins)) = (kinds().next(), value.get_ref()) else {
             collect_secrets(value, text, false, &[], out);
             continue;
         };
         for (plugin, value) in plugins {
-            let docs = mask::documented(registry, kind, plugin.get_ref());
+            let plugin = plugin.get_ref();
+            let kind = kinds().find(|kind| registry.find(*kind, plugin).is_some());
+            let docs = mask::documented(registry, kind.unwrap_or(first), plugin);
             collect_secrets(value, text, false, &docs, out);
         }
     }

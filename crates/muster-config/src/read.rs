@@ -20,10 +20,10 @@ use crate::{
 use components::Entry;
 
 /// Tables that Muster will have.
-const LATER: [&str; 4] = ["cluster", "leaks", "scaler", "sentinel"];
+const LATER: [&str; 3] = ["cluster", "leaks", "scaler"];
 
 /// Tables of which there is one.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "agent",
     "aggregators",
     "control",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 8] = [
     "inputs",
     "outputs",
     "processors",
+    "sentinel",
     "tags",
 ];
 
@@ -83,7 +84,10 @@ impl<'d, 't> Reader<'d, 't> {
         let first = self.entries.len();
         for (key, node) in &document.root {
             let name: &str = key.get_ref();
-            let kind = Kind::ALL.into_iter().find(|kind| kind.plural() == name);
+            let kinds: Vec<Kind> = Kind::ALL
+                .into_iter()
+                .filter(|k| k.table() == name)
+                .collect();
             match (name, node.get_ref()) {
                 ("agent", DeValue::Table(table)) => self.read_agent(document, key.span(), table),
                 ("control", DeValue::Table(table)) => self.read_control(document, table),
@@ -91,7 +95,7 @@ impl<'d, 't> Reader<'d, 't> {
                     self.read_global_tags(document, name, table);
                 }
                 ("plugins", DeValue::Table(plugins)) => {
-                    self.read_plugins(document, Kind::Input, name, plugins);
+                    self.read_plugins(document, &[Kind::Input], name, plugins);
                 }
                 ("secretstores", _) => {
                     let problem = Diagnostic::error("secret stores are not supported yet")
@@ -103,11 +107,11 @@ impl<'d, 't> Reader<'d, 't> {
                     let message = format!("`{name}` is not in this version yet");
                     self.report([Diagnostic::error(message).at(document.place(key.span()))]);
                 }
-                (_, DeValue::Table(plugins)) if let Some(kind) = kind => {
-                    self.read_plugins(document, kind, name, plugins);
+                (_, DeValue::Table(plugins)) if !kinds.is_empty() => {
+                    self.read_plugins(document, &kinds, name, plugins);
                 }
                 (_, DeValue::Table(_)) if self.registry.find(Kind::Input, name).is_some() => {
-                    self.read_plugin(document, Kind::Input, name, name, node);
+                    self.read_plugin(document, &[Kind::Input], name, name, node);
                 }
                 _ => {
                     let problem = self.unknown_at_top(name, node);

@@ -11,8 +11,8 @@ use crate::{AgentSettings, ControlSettings};
 /// What the sample is to hold.
 #[derive(Clone, Debug, Default)]
 pub struct SampleOptions {
-    /// Only these tables: `global_tags`, `agent`, `control`, `outputs`, `processors`,
-    /// `aggregators`, `inputs`. All, if there are none.
+    /// Only these: `global_tags`, `agent`, `control`, `outputs`, `processors`, `aggregators`,
+    /// `inputs`, `checks`, `publishers`. All, if there are none.
     pub sections: Vec<String>,
     /// These plugins, ready to use, and no others of that kind. For kinds that are not named here:
     /// the default ones ready to use, all others as comments.
@@ -39,7 +39,14 @@ pub fn sample(registry: &Registry, options: &SampleOptions) -> String {
         out.push_str("[control]\n");
         describe(&mut out, &ControlSettings::describe(), "");
     }
-    for kind in [Kind::Output, Kind::Processor, Kind::Aggregator, Kind::Input] {
+    for kind in [
+        Kind::Output,
+        Kind::Processor,
+        Kind::Aggregator,
+        Kind::Input,
+        Kind::Check,
+        Kind::Publisher,
+    ] {
         if wants(kind.plural()) {
             let mut title = kind.plural().to_owned();
             title[..1].make_ascii_uppercase();
@@ -97,7 +104,7 @@ fn plugin(row: &PluginRow) -> String {
         "# {}: {}\n[[{}.{}]]\n",
         row.name,
         row.summary,
-        kind.plural(),
+        kind.table(),
         row.name
     );
     let mut docs = (row.options)();

@@ -5,6 +5,7 @@ mod changes;
 mod components;
 mod debug;
 mod error;
+mod instances;
 mod tasks;
 mod trial;
 mod views;
@@ -29,6 +30,7 @@ pub use agent::describe_plugins;
 pub use changes::{ChangeBody, DiffView, RollbackBody, StepBody};
 pub use components::ComponentBody;
 pub use error::{ApiError, ErrorBody, Problem};
+pub use instances::{InstanceView, TransitionView};
 pub use trial::{TriedView, TryBody};
 pub use views::{AppliedView, ComponentView, EditView, QueueView, RecordView, StatusView, Trouble};
 

@@ -57,6 +57,8 @@ pub(crate) struct Groups {
     pub(crate) processors: Group,
     pub(crate) aggregators: Group,
     pub(crate) outputs: Group,
+    pub(crate) checks: Group,
+    pub(crate) publishers: Group,
     /// Where the threads of queues on disk live.
     pub(crate) buffers: Group,
     /// Where removed components are waited for.
@@ -71,6 +73,8 @@ impl Groups {
             Kind::Processor => &self.processors,
             Kind::Aggregator => &self.aggregators,
             Kind::Output => &self.outputs,
+            Kind::Check => &self.checks,
+            Kind::Publisher => &self.publishers,
         }
     }
 
@@ -92,6 +96,8 @@ impl Groups {
                 .builder("outputs")
                 .blocking_limit(OUTPUT_THREADS)
                 .build(),
+            checks: parent.group("checks"),
+            publishers: parent.group("publishers"),
             buffers: parent
                 .builder("buffers")
                 .blocking_limit(BUFFER_THREADS)

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use muster_config::{AgentSettings, Definition, Environment, Source, Tags};
 use muster_metric::Timestamp;
 use muster_options::OptionError;
-use muster_plugin::{ComponentId, Kind, Registry, Resources, Telemetry};
+use muster_plugin::{ComponentId, Registry, Resources, Telemetry};
 use muster_tasks::{Group, StopOptions, StopReport, timeout};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -258,13 +258,13 @@ impl Engine {
         let mut reroute = false;
         for id in &prepared.remove {
             if let Some(old) = running.remove(id) {
-                reroute |= id.kind != Kind::Input;
+                reroute |= id.kind.is_routed();
                 leaving.push((old, true));
             }
         }
         for component in prepared.put {
             let id = component.id.clone();
-            reroute |= id.kind != Kind::Input;
+            reroute |= id.kind.is_routed();
             let old = running.remove(&id);
             // A component that was paused or removed a moment ago may not have ended yet.
             let predecessor = match &old {
@@ -397,7 +397,7 @@ impl Engine {
             taps: Arc::clone(&self.inner.taps),
             ..Pipeline::default()
         };
-        for (id, component) in running.iter().filter(|(id, _)| id.kind != Kind::Input) {
+        for (id, component) in running.iter().filter(|(id, _)| id.kind.is_routed()) {
             match &component.part {
                 Part::Processor { before, after } => {
                     pipeline.before.extend(before.clone());
@@ -574,6 +574,11 @@ impl Engine {
         &self.inner.core.registry
     }
 
+    /// The one `T` that all components have in common.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.inner.core.resources.shared()
+    }
+
     /// Where environment variables come from.
     pub fn environment(&self) -> &Arc<dyn Environment> {
         &self.inner.core.environment
@@ -596,7 +601,11 @@ impl Engine {
                 group.stop_with(options).await
             }
         };
-        let mut reports = vec![stop(&groups.inputs, grace).await];
+        // Publishers first: that checks end is no news about what they checked.
+        let mut reports = vec![stop(&groups.publishers, grace).await];
+        let (inputs, checks) =
+            tokio::join!(stop(&groups.inputs, grace), stop(&groups.checks, grace));
+        reports.extend([inputs, checks]);
         reports.push(stop(&groups.processors, Duration::ZERO).await);
         reports.push(stop(&groups.aggregators, Duration::ZERO).await);
         self.empty_pipeline();

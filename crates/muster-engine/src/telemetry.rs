@@ -81,7 +81,7 @@ impl Telemetry for Internal {
                     totals.dropped += component.queue.map_or(0, |queue| queue.dropped);
                     totals.write_errors += observed.errors;
                 }
-                Kind::Processor | Kind::Aggregator => {}
+                Kind::Processor | Kind::Aggregator | Kind::Check | Kind::Publisher => {}
             }
             if per_instance {
                 let id = component.definition.id.id.to_string();
@@ -132,6 +132,8 @@ impl Internal {
             Kind::Processor => "internal_process",
             Kind::Aggregator => "internal_aggregate",
             Kind::Output => "internal_write",
+            Kind::Check => "internal_check",
+            Kind::Publisher => "internal_publish",
         };
         let key = format!(
             "{} {}/{}",
@@ -176,6 +178,13 @@ impl Internal {
                 field("metrics_dropped", observed.dropped);
                 field("panics", observed.panics);
             }
+            Kind::Check | Kind::Publisher => {
+                field("metrics_gathered", observed.metrics);
+                field("metrics_filtered", observed.filtered);
+                field("metrics_dropped", observed.dropped);
+                field("panics", observed.panics);
+                field("startup_errors", observed.startup_errors);
+            }
             Kind::Output => {
                 let queue = queue.unwrap_or_default();
                 field("buffer_size", queue.metrics as u64);
@@ -195,7 +204,7 @@ impl Internal {
             Kind::Input => Some("gather_time_ns"),
             Kind::Aggregator => Some("push_time_ns"),
             Kind::Output => Some("write_time_ns"),
-            Kind::Processor => None,
+            Kind::Processor | Kind::Check | Kind::Publisher => None,
         };
         if let Some(name) = time {
             metric.add_new_field(name, average);

@@ -31,6 +31,8 @@ impl PluginRow {
             Build::Processor(_) | Build::StatefulProcessor(_) => Kind::Processor,
             Build::Aggregator(_) => Kind::Aggregator,
             Build::Output(_) => Kind::Output,
+            Build::Check(_) => Kind::Check,
+            Build::Publisher(_) => Kind::Publisher,
         }
     }
 }
@@ -65,6 +67,10 @@ pub enum Build {
     Aggregator(fn(&BuildContext) -> Built<Box<dyn Aggregator>>),
     /// An output.
     Output(fn(&BuildContext) -> Built<Box<dyn Output>>),
+    /// A check: it works on its own, and its metrics say how it stands.
+    Check(fn(&BuildContext) -> Built<Box<dyn ServiceInput>>),
+    /// A publisher: it works on its own, and its metrics say how that goes.
+    Publisher(fn(&BuildContext) -> Built<Box<dyn ServiceInput>>),
 }
 
 /// What a constructor is given.

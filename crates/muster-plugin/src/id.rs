@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What a component does in the data path.
+/// What a component does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -18,11 +18,22 @@ pub enum Kind {
     Aggregator,
     /// Writes metrics.
     Output,
+    /// Asks others whether they are alive, and brings that as metrics.
+    Check,
+    /// Tells others what the checks found.
+    Publisher,
 }
 
 impl Kind {
-    /// All kinds, in the order of the data path.
-    pub const ALL: [Self; 4] = [Self::Input, Self::Processor, Self::Aggregator, Self::Output];
+    /// All kinds, those of the data path first, in its order.
+    pub const ALL: [Self; 6] = [
+        Self::Input,
+        Self::Processor,
+        Self::Aggregator,
+        Self::Output,
+        Self::Check,
+        Self::Publisher,
+    ];
 
     /// The word for one component of this kind.
     pub fn as_str(self) -> &'static str {
@@ -31,17 +42,35 @@ impl Kind {
             Self::Processor => "processor",
             Self::Aggregator => "aggregator",
             Self::Output => "output",
+            Self::Check => "check",
+            Self::Publisher => "publisher",
         }
     }
 
-    /// The word for several, which is also the name of the table in the configuration.
+    /// The word for several.
     pub fn plural(self) -> &'static str {
         match self {
             Self::Input => "inputs",
             Self::Processor => "processors",
             Self::Aggregator => "aggregators",
             Self::Output => "outputs",
+            Self::Check => "checks",
+            Self::Publisher => "publishers",
         }
+    }
+
+    /// The table of the configuration below which components of this kind stand. Checks and
+    /// publishers share one: their plugins' names differ.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Check | Self::Publisher => "sentinel",
+            other => other.plural(),
+        }
+    }
+
+    /// Whether what a change does to a component of this kind changes the way of the metrics.
+    pub fn is_routed(self) -> bool {
+        matches!(self, Self::Processor | Self::Aggregator | Self::Output)
     }
 }
 

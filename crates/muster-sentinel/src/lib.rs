@@ -26,6 +26,11 @@ mod status;
 pub mod testing;
 mod words;
 
+use muster_plugin::PluginRow;
+
+/// The checks and publishers.
+pub const PLUGINS: &[PluginRow] = &[redis::ROW, publish::file::ROW];
+
 pub use board::{Board, Interest, Slot, Subscription, Taken};
 pub use check::{CheckOptions, ExecCheckOptions, HttpCheckOptions, PlainCheck, TcpCheckOptions};
 pub use checker::{Checker, MakeProbe, Timing};

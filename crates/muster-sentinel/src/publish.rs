@@ -1,6 +1,6 @@
 //! Telling others: publishers read the board at their own pace and write it where readers look.
 
-mod file;
+pub(crate) mod file;
 
 pub use file::{FileDocument, FilePublisher, FilePublisherOptions};
 

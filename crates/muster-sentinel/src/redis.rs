@@ -9,8 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_net::{Address, OptionReader, TlsClientOptions};
-use muster_options::{Duration as OptionDuration, JsonSchema, OptionError, Secret};
-use muster_plugin::{BuildContext, Built, PluginError, ServiceContext, ServiceInput, StartContext};
+use muster_options::{
+    Duration as OptionDuration, JsonSchema, OptionDoc, OptionError, Options, Secret,
+};
+use muster_plugin::{
+    Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
+    StartContext,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -21,6 +26,22 @@ use crate::machine::Thresholds;
 use crate::probe::{Depth, Dialer, Probe, RedisOptions, RedisProbe};
 use crate::resolve::Resolver;
 use crate::status::{CheckKind, Instance, Target};
+
+/// The row of the plugin.
+pub(crate) const ROW: PluginRow = PluginRow {
+    name: "redis",
+    summary: "checks whether Redis servers are alive",
+    options: docs,
+    format: FormatUse::None,
+    build: Build::Check(|cx| Ok(Box::new(RedisCheck::build(cx)?))),
+};
+
+fn docs() -> Vec<OptionDoc> {
+    let mut docs = RedisCheckOptions::describe();
+    docs.extend(CheckOptions::describe());
+    docs.extend(TlsClientOptions::describe());
+    docs
+}
 
 /// Options of `checks.redis`, beside those of all checks and of TLS.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         muster_plugins_processors::PLUGINS,
         muster_plugins_aggregators::PLUGINS,
         muster_plugins_outputs::PLUGINS,
+        muster_sentinel::PLUGINS,
     ]);
     muster_cli::main(registry)
 }

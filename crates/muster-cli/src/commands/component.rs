@@ -1,4 +1,4 @@
-//! `muster input|processor|aggregator|output`: components of the agent that runs.
+//! `muster input|processor|aggregator|output|check|publisher`: components of the agent that runs.
 
 mod add;
 mod list;
@@ -125,6 +125,13 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
             "'files=[\"/var/log/metrics.lp\"]'",
             "metric_batch_size",
         ),
+        Kind::Check => (
+            "redis",
+            "cache",
+            "'servers=[\"127.0.0.1:6379\"]' interval=500ms",
+            "interval",
+        ),
+        Kind::Publisher => ("file", "status", "path=/run/muster/checks.json", "refresh"),
     };
     let first = options.split_whitespace().next().unwrap_or_default();
     let text = |lines: &[String]| {
@@ -164,7 +171,9 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
                         "test http url=http://127.0.0.1:8080/write < probe.lp".into(),
                     ]) + "\n\nThe metrics are really written."
                 }
-                _ => {
+                Kind::Check => text(&[format!("test {id}"), format!("test {plugin} {options}")]),
+                Kind::Publisher => "Publishers cannot be tried.".to_owned(),
+                Kind::Processor | Kind::Aggregator => {
                     text(&[
                         format!("test {id} --metrics sample.lp"),
                         format!("test {plugin} {first} < sample.lp"),

@@ -29,7 +29,7 @@ pub(crate) fn plugins(args: &PluginsArgs, registry: &Registry) -> CommandResult 
         .iter()
         .filter(|row| wanted(row.kind()))
         .collect();
-    let name = |row: &muster_plugin::PluginRow| format!("{}.{}", row.kind().plural(), row.name);
+    let name = |row: &muster_plugin::PluginRow| format!("{}.{}", row.kind().table(), row.name);
     let width = rows
         .iter()
         .map(|row| name(row).len())

@@ -8,9 +8,7 @@ use muster_plugin::{FormatUse, Kind, PluginRow};
 use parking_lot::Mutex;
 use toml::Table;
 
-use crate::settings::{
-    AggregatorOptions, DEPRECATED, FilterOptions, InputOptions, OutputOptions, ProcessorOptions,
-};
+use crate::settings::{DEPRECATED, FilterOptions, options_of_kind};
 
 /// Options that Telegraf ignores where they mean nothing. Here they are told of.
 const IGNORED_ELSEWHERE: [&str; 24] = [
@@ -99,28 +97,16 @@ struct Names {
 }
 
 fn names(kind: Kind) -> &'static Names {
-    static NAMES: LazyLock<[Names; 4]> = LazyLock::new(|| {
+    static NAMES: LazyLock<[Names; Kind::ALL.len()]> = LazyLock::new(|| {
         Kind::ALL.map(|kind| {
-            let docs = match kind {
-                Kind::Input => InputOptions::describe(),
-                Kind::Processor => ProcessorOptions::describe(),
-                Kind::Aggregator => AggregatorOptions::describe(),
-                Kind::Output => OutputOptions::describe(),
-            };
             let names = |docs: Vec<OptionDoc>| docs.into_iter().map(|doc| doc.name).collect();
             Names {
-                common: names(docs),
+                common: names(options_of_kind(kind)),
                 filter: names(FilterOptions::describe()),
             }
         })
     });
-    let [input, processor, aggregator, output] = &*NAMES;
-    match kind {
-        Kind::Input => input,
-        Kind::Processor => processor,
-        Kind::Aggregator => aggregator,
-        Kind::Output => output,
-    }
+    &NAMES[kind as usize]
 }
 
 /// The plugin's own options. Descriptions are made from schemas, which takes time: each is kept.

@@ -52,18 +52,18 @@ enum Origin {
 }
 
 impl<'d, 't> Reader<'d, 't> {
-    /// The table below `[inputs]` and its like.
+    /// The table below `[inputs]` and its like, whose plugins are of one of `kinds`.
     pub(super) fn read_plugins(
         &mut self,
         document: &'d Document<'t>,
-        kind: Kind,
+        kinds: &[Kind],
         section: &str,
         plugins: &'d DeTable<'t>,
     ) {
         for (plugin, node) in plugins {
             let name: &str = plugin.get_ref();
             if holds_tables(node.get_ref()) {
-                self.read_plugin(document, kind, section, name, node);
+                self.read_plugin(document, kinds, section, name, node);
                 continue;
             }
             let message = format!("`{name}` in `{section}` is no table");
@@ -77,11 +77,18 @@ impl<'d, 't> Reader<'d, 't> {
     pub(super) fn read_plugin(
         &mut self,
         document: &'d Document<'t>,
-        kind: Kind,
+        kinds: &[Kind],
         section: &str,
         plugin: &'d str,
         node: &'d Node<'t>,
     ) {
+        let known = kinds
+            .iter()
+            .find(|kind| self.registry.find(**kind, plugin).is_some());
+        let Some(kind) = known.or_else(|| kinds.first()).copied() else {
+            return;
+        };
+        let known = known.is_some();
         let name = if section == plugin {
             plugin.to_owned()
         } else {
@@ -101,13 +108,12 @@ impl<'d, 't> Reader<'d, 't> {
         if self.is_filtered_out(kind, plugin) {
             return;
         }
-        let known = self.registry.find(kind, plugin).is_some();
         for node in tables {
             let DeValue::Table(table) = node.get_ref() else {
                 continue;
             };
             if !known {
-                let problem = self.unknown_plugin(kind, plugin, &name);
+                let problem = self.unknown_plugin(kinds, plugin, &name);
                 self.report([problem.at(document.place(node.span()))]);
                 continue;
             }
@@ -136,7 +142,7 @@ impl<'d, 't> Reader<'d, 't> {
         let filter = match kind {
             Kind::Input => &self.options.input_filter,
             Kind::Output => &self.options.output_filter,
-            Kind::Processor | Kind::Aggregator => return false,
+            _ => return false,
         };
         let mut wanted = filter
             .iter()
@@ -158,16 +164,20 @@ impl<'d, 't> Reader<'d, 't> {
             .choose(&labels.iter().filter_map(label).collect())
     }
 
-    fn unknown_plugin(&self, kind: Kind, plugin: &str, name: &str) -> Diagnostic {
-        let message = format!("unknown {kind} plugin `{plugin}`");
+    fn unknown_plugin(&self, kinds: &[Kind], plugin: &str, name: &str) -> Diagnostic {
+        let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let message = format!("unknown {} plugin `{plugin}`", words.join(" or "));
+        let near = kinds
+            .iter()
+            .find_map(|kind| self.registry.suggest(*kind, plugin));
         let elsewhere = Kind::ALL
             .into_iter()
             .find(|kind| self.registry.find(*kind, plugin).is_some());
-        let found = match (self.registry.suggest(kind, plugin), elsewhere) {
+        let found = match (near, elsewhere) {
             (Some(near), _) => Some(format!("did you mean `{near}`?")),
             (None, Some(kind)) => Some(format!(
                 "there is an {kind} of that name, `{}.{plugin}`",
-                kind.plural()
+                kind.table()
             )),
             (None, None) => None,
         };

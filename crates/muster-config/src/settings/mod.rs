@@ -35,7 +35,7 @@ pub type Tags = BTreeMap<String, String>;
 /// The settings of a component, by its kind.
 #[derive(Clone, Debug)]
 pub enum Settings {
-    /// Of an input.
+    /// Of an input, a check or a publisher.
     Input(InputSettings),
     /// Of a processor.
     Processor(ProcessorSettings),
@@ -166,12 +166,33 @@ fn at_least(limit: StdDuration, own: Option<StdDuration>) -> StdDuration {
 
 /// The options that every component of this kind has, for lists and documentation.
 pub fn common_options(kind: Kind) -> Vec<OptionDoc> {
-    let mut docs = match kind {
+    let mut docs = options_of_kind(kind);
+    docs.extend(FilterOptions::describe());
+    docs
+}
+
+/// The same without the filters.
+pub(crate) fn options_of_kind(kind: Kind) -> Vec<OptionDoc> {
+    match kind {
         Kind::Input => InputOptions::describe(),
         Kind::Processor => ProcessorOptions::describe(),
         Kind::Aggregator => AggregatorOptions::describe(),
         Kind::Output => OutputOptions::describe(),
-    };
-    docs.extend(FilterOptions::describe());
-    docs
+        Kind::Check | Kind::Publisher => {
+            let mut docs = InputOptions::describe();
+            docs.retain(|doc| !ABOUT_GATHERS.contains(&doc.name.as_str()));
+            docs
+        }
+    }
 }
+
+/// Options of inputs that mean nothing to what is never asked for its metrics.
+const ABOUT_GATHERS: [&str; 7] = [
+    "collection_jitter",
+    "collection_offset",
+    "gather_on_start",
+    "interval",
+    "round_interval",
+    "time_source",
+    "timeout",
+];

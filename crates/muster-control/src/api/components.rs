@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::{ApiError, ErrorBody};
 use super::views::{AppliedView, ComponentView};
-use super::{Api, AppJson};
+use super::{Api, AppJson, instances};
 use crate::change::{Request, Step, definition};
 
 /// A component to add or set.
@@ -66,7 +66,7 @@ pub(super) fn kind_of(text: &str) -> Result<Kind, ApiError> {
 
 /// Lists the components of a kind.
 #[utoipa::path(get, path = "/api/v1/{kind}", tag = "components",
-    params(("kind" = String, Path, description = "inputs, processors, aggregators or outputs")),
+    params(("kind" = String, Path, description = "inputs, processors, aggregators, outputs, checks or publishers")),
     responses((status = 200, body = Vec<ComponentView>), (status = 404, body = ErrorBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -76,11 +76,11 @@ pub(super) async fn list(
     let engine = api.controller.engine();
     let components = engine.observe();
     let of_kind = components.iter().filter(|c| c.definition.id.kind == kind);
-    Ok(Json(
-        of_kind
-            .map(|c| ComponentView::of(c, engine.registry()))
-            .collect(),
-    ))
+    let mut views: Vec<_> = of_kind
+        .map(|c| ComponentView::of(c, engine.registry()))
+        .collect();
+    instances::add_to(&mut views, &engine.shared());
+    Ok(Json(views))
 }
 
 /// Shows one component.
@@ -96,7 +96,9 @@ pub(super) async fn show(
     let component = engine
         .observe_one(&id)
         .ok_or_else(|| ApiError::not_found(format!("there is no {id}")))?;
-    Ok(Json(ComponentView::of(&component, engine.registry())))
+    let mut view = ComponentView::of(&component, engine.registry());
+    instances::add_whole(&mut view, &engine.shared());
+    Ok(Json(view))
 }
 
 /// Adds a component; refused if its ID exists.

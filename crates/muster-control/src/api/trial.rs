@@ -86,9 +86,13 @@ pub(super) async fn test(
             .ok_or_else(|| ApiError::not_found(format!("there is no {}/{id}", kind.plural())))?,
     };
     let (mut put, global_tags) = match (kind, metrics) {
-        (Kind::Input, None) => (Vec::new(), api.controller.agent().1),
-        (Kind::Input, Some(_)) => {
-            return Err(ApiError::bad_request("an input makes its metrics itself"));
+        (Kind::Publisher, _) => {
+            return Err(ApiError::bad_request("publishers cannot be tried"));
+        }
+        (Kind::Input | Kind::Check, None) => (Vec::new(), api.controller.agent().1),
+        (Kind::Input | Kind::Check, Some(_)) => {
+            let message = format!("the {kind} makes its metrics itself");
+            return Err(ApiError::bad_request(message));
         }
         (_, Some(lines)) => {
             let given = given::input(&lines).map_err(ApiError::bad_request)?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::instances::InstanceView;
 use crate::Record;
 use crate::change::Applied;
 use crate::desired::{Edit, Edits};
@@ -14,7 +15,7 @@ use crate::desired::{Edit, Edits};
 /// A component: what is asked for and what became of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ComponentView {
-    /// `input`, `processor`, `aggregator` or `output`.
+    /// `input`, `processor`, `aggregator`, `output`, `check` or `publisher`.
     pub kind: String,
     /// Its ID, unique within its kind.
     pub id: String,
@@ -31,6 +32,9 @@ pub struct ComponentView {
     /// An output's queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueView>,
+    /// A check's instances.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<InstanceView>,
 }
 
 /// What waits for an output.
@@ -63,6 +67,7 @@ impl ComponentView {
                 bytes: queue.bytes,
                 dropped: queue.dropped,
             }),
+            instances: Vec::new(),
         }
     }
 }

@@ -12,7 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use muster_metric::Timestamp;
 use muster_options::{Duration as OptionDuration, JsonSchema, OptionError, Options};
-use muster_plugin::{BuildContext, Built, PluginError, ServiceContext, ServiceInput, StartContext};
+use muster_plugin::{
+    Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
+    StartContext,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
@@ -23,6 +26,15 @@ use crate::document::{Document, TooLarge, VERSION, Writer};
 /// The least time between two writes, and before a failed one is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The row of the plugin.
+pub(crate) const ROW: PluginRow = PluginRow {
+    name: "file",
+    summary: "writes what the checks found into a JSON file, replaced as a whole",
+    options: FilePublisherOptions::describe,
+    format: FormatUse::None,
+    build: Build::Publisher(|cx| Ok(Box::new(FilePublisher::build(cx)?))),
+};
 
 /// Options of `publishers.file`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -10,6 +10,7 @@ mod lifecycle;
 mod listeners;
 mod live_change;
 mod output_down;
+mod sentinel;
 mod servers;
 pub(crate) mod support;
 

@@ -121,16 +121,16 @@ fn component_table(kind: Kind, text: &str) -> Result<(Option<String>, Table), St
     let mut table: Table = text.parse().map_err(|error| format!("{error}"))?;
     let whole = Kind::ALL
         .into_iter()
-        .find(|k| table.contains_key(k.plural()));
+        .find(|k| table.contains_key(k.table()));
     let Some(found) = whole else {
         return Ok((None, table));
     };
-    if found != kind {
+    if found.table() != kind.table() {
         return Err(format!("it has {found} tables; use `muster {found} add`"));
     }
     let several =
         || "it must have one component and nothing else; use `muster apply` for more".to_owned();
-    let Some(Value::Table(plugins)) = table.remove(kind.plural()) else {
+    let Some(Value::Table(plugins)) = table.remove(kind.table()) else {
         return Err(several());
     };
     let mut plugins = plugins.into_iter();

@@ -100,6 +100,12 @@ fn words(kind: Kind, views: &[&ComponentView], now: i64, style: Style) -> String
         table.row(row);
     }
     let mut text = table.render(style);
+    let instances = || views.iter().flat_map(|view| &view.instances);
+    if instances().next().is_some() {
+        let documents = instances().map(|instance| &instance.status);
+        text.push('\n');
+        text.push_str(&crate::instances::table(documents, now).render(style));
+    }
     for view in views {
         if let Some(why) = Observed::of(view).why {
             text.push_str(&format!("{}: {}\n", view.id, printable(&why)));
@@ -123,6 +129,7 @@ mod tests {
             options: json!({}),
             observed,
             queue: None,
+            instances: Vec::new(),
         };
         let well = json!({"state": "running", "metrics": 12345, "runs": 3, "last_run_ns": 1_200_000,
             "last_run_at": 1_000_000_000});

@@ -1,7 +1,7 @@
 //! `muster input show`.
 
 use clap::Args;
-use muster_control::api::ComponentView;
+use muster_control::api::{ComponentView, InstanceView};
 use muster_control::change::to_toml;
 use muster_plugin::Kind;
 
@@ -93,8 +93,43 @@ fn words(view: &ComponentView, now: i64, style: Style) -> String {
             style.paint(&format!("{name:<13}"), Tone::Dim)
         ));
     }
+    if !view.instances.is_empty() {
+        text.push('\n');
+        let documents = view.instances.iter().map(|instance| &instance.status);
+        text.push_str(&crate::instances::table(documents, now).render(style));
+    }
+    for instance in &view.instances {
+        text.push_str(&transitions(instance, style));
+    }
     text.push('\n');
     text.push_str(&definition(view));
+    text
+}
+
+/// The last of an instance's transitions; all that are kept are in the JSON.
+fn transitions(instance: &InstanceView, style: Style) -> String {
+    const SHOWN: usize = 10;
+    let all = &instance.transitions;
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n{}\n",
+        style.paint(&printable(&instance.id), Tone::Strong)
+    );
+    for transition in &all[all.len().saturating_sub(SHOWN)..] {
+        let detail = transition.detail.as_deref().unwrap_or_default();
+        let line = format!(
+            "  {}  {} to {}: {} {}",
+            clock(transition.at),
+            transition.from,
+            transition.to,
+            transition.reason,
+            printable(detail)
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
     text
 }
 
@@ -105,11 +140,12 @@ fn definition(view: &ComponentView) -> String {
     if let Ok(toml::Value::Table(given)) = to_toml(&view.options) {
         options.extend(given);
     }
+    let table = view.kind.parse().map_or("inputs", Kind::table);
     let plugin = toml::Table::from_iter([(
         view.plugin.clone(),
         toml::Value::Array(vec![options.into()]),
     )]);
-    let document = toml::Table::from_iter([(format!("{}s", view.kind), plugin.into())]);
+    let document = toml::Table::from_iter([(table.to_owned(), plugin.into())]);
     toml::to_string(&document).unwrap_or_default()
 }
 

@@ -89,13 +89,14 @@ fn plural_metrics(number: u64) -> String {
     plural(usize::try_from(number).unwrap_or(usize::MAX), "metric")
 }
 
-/// What the component is given: nothing for an input.
+/// What the component is given: nothing for what makes its metrics itself.
 fn metrics(kind: Kind, given: Option<&Path>) -> Result<Option<String>, Failure> {
     match (kind, given) {
-        (Kind::Input, None) => Ok(None),
-        (Kind::Input, Some(_)) => Err(Failure::Usage(
-            "--metrics: an input makes its metrics itself".to_owned(),
-        )),
+        (Kind::Publisher, _) => Err(Failure::Usage("publishers cannot be tried".to_owned())),
+        (Kind::Input | Kind::Check, None) => Ok(None),
+        (Kind::Input | Kind::Check, Some(_)) => Err(Failure::Usage(format!(
+            "--metrics: the {kind} makes its metrics itself"
+        ))),
         (_, None) if std::io::stdin().is_terminal() => Err(Failure::Usage(format!(
             "the {kind} must be given metrics: name a file with --metrics, or pipe line protocol in"
         ))),
