@@ -95,6 +95,8 @@ pub(crate) fn run(plan: &Plan, orders: Orders, cx: &BlockingCtx) -> Report {
         Err(error) => return Ended::Unreachable(error.to_string()).into(),
     };
     let report = catch_panic_sync(|| runtime.block_on(drive(plan, orders)));
+    // So that nobody is told of a connection that is gone while the runtime is.
+    plan.shared.leave(plan.generation);
     cx.at("throwing the runtime away");
     runtime.shutdown_timeout(RUNTIME_END);
     report.unwrap_or_else(|panic| Ended::Panicked(panic.to_string()).into())

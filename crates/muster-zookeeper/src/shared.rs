@@ -110,6 +110,14 @@ impl Shared {
         true
     }
 
+    /// A cage has no connection any more. Nothing if it is not the present one.
+    pub(crate) fn leave(&self, generation: u64) {
+        let link = self.link.lock();
+        if link.generation == generation {
+            self.suspend();
+        }
+    }
+
     /// The connection is gone, the session perhaps not.
     pub(crate) fn suspend(&self) {
         self.state.send_if_modified(|state| {

@@ -78,4 +78,5 @@ async fn a_rebuild_leaves_nothing_behind(root: Group) {
     // Less than a page a rebuild: what one leaves behind would be ten times that.
     let most = before.resident + (512 << 10) + 4096 * (stats.rebuilds - first);
     assert!(after.resident <= most, "{before:?} -> {after:?}");
+    assert!(root.stop().await.is_clean());
 }
