@@ -67,15 +67,19 @@ pub struct AgentSettings {
     pub skip_processors_after_aggregators: Option<bool>,
     /// How often to try again to fetch configuration from a URL; -1 for without end.
     pub config_url_retry_attempts: i64,
-    /// Where metrics wait for an output.
+    /// Where metrics wait for an output. Those on disk survive a restart, a kill and, with
+    /// `buffer_disk_sync`, a crash of the machine.
     pub buffer_strategy: BufferStrategy,
-    /// The directory of buffers on disk; empty for one in the state directory.
+    /// The directory of buffers on disk, where each output has a folder named after its ID; empty
+    /// for `buffers` in the state directory.
     pub buffer_directory: String,
-    /// Whether each write to a buffer on disk waits until it is safe.
+    /// Whether metrics on disk must survive a crash of the machine, not only of the process: the
+    /// disk is then waited for, apart from the data path.
     pub buffer_disk_sync: bool,
     /// A gather that takes longer is cancelled; if not given, the input's interval, at least 5s.
     pub timeout: Option<Duration>,
-    /// The most bytes of metrics that wait for an output; more push out the oldest.
+    /// The most bytes of metrics that wait for an output, in memory and on disk each; more push out
+    /// the oldest.
     pub buffer_bytes: Size,
     /// Whether inputs gather once at once when they start, and not only at their interval.
     pub gather_on_start: bool,

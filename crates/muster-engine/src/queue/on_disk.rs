@@ -212,7 +212,7 @@ impl OnDisk {
 
     /// The number of the first metric that is not settled. After drops it may lag behind until
     /// all that was read is settled: then some come once more after a crash.
-    fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         if self.in_flight || !self.ready.is_empty() {
             self.window
         } else {
@@ -224,6 +224,11 @@ impl OnDisk {
     pub(super) fn is_removed(&self) -> bool {
         let goes = !self.keeping || self.closing == Some(Closing::RemoveEmpty);
         goes && self.is_empty()
+    }
+
+    /// Whether metrics go to memory and none is left on disk.
+    fn is_drained(&self) -> bool {
+        !self.keeping && self.is_empty()
     }
 
     /// Whether nothing is left to be done on disk.
@@ -286,7 +291,22 @@ impl State {
     pub(super) fn is_over(&self) -> bool {
         self.disk
             .as_ref()
-            .is_none_or(|disk| disk.closing.is_some() || (!disk.keeping && disk.is_empty()))
+            .is_none_or(|disk| disk.closing.is_some() || disk.is_drained())
+    }
+
+    /// The thread ends, if that is still wanted.
+    pub(super) fn end(&mut self) -> bool {
+        if !self.is_over() {
+            return false;
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.running = false;
+            disk.closing = None;
+            if disk.is_drained() {
+                self.disk = None;
+            }
+        }
+        true
     }
 
     /// The thread has opened the log.

@@ -175,37 +175,34 @@ impl OutputQueue {
 
     /// Ends the thread's work, unless that is not wanted any more.
     fn end(&self, path: &Path, log: &mut Option<Log>) -> bool {
-        let (removes, gone, bounds) = {
-            let mut state = self.state.lock();
-            if !state.is_over() {
-                return false;
-            }
-            let removes = state.disk.as_ref().is_some_and(|disk| disk.is_removed());
-            state.disk.take_if(|disk| removes && !disk.keeping);
-            (removes, state.disk.is_none(), state.limits.bounds())
+        let (removes, position, bounds) = {
+            let state = self.state.lock();
+            let Some(disk) = state.disk.as_ref().filter(|_| state.is_over()) else {
+                return state.is_over();
+            };
+            (disk.is_removed(), disk.position(), state.limits.bounds())
         };
-        let log = log.take();
-        if removes {
-            if let Some(log) = log.or_else(|| Log::open(path, bounds).ok()) {
+        let mut log = log.take();
+        if log.is_none() && removes {
+            log = Log::open(path, bounds).ok();
+        }
+        // More may be settled since the last round.
+        if let Some(mut log) = log {
+            if let Err(error) = log.settle(position) {
+                let path = path.display();
+                tracing::warn!(
+                    "failed to note in {path} what was written, it comes again: {error}"
+                );
+            }
+            if removes {
                 log.remove_if_empty();
             }
-        } else {
-            drop(log);
         }
-        // Only now: whoever opens the folder next must not find it taken.
-        let mut state = self.state.lock();
-        let closed = match &mut state.disk {
-            Some(disk) if !gone => {
-                let closed = disk.closing.take().is_some();
-                // Else an output has entered again.
-                disk.running = !closed;
-                closed
-            }
-            _ => true,
-        };
-        drop(state);
+        // Only now: whoever opens the folder next must not find it taken. Metrics may go to the disk
+        // again meanwhile.
+        let ended = self.state.lock().end();
         self.served.notify_waiters();
-        closed
+        ended
     }
 }
 

@@ -12,12 +12,12 @@ use tempfile::TempDir;
 use super::support::{Ask, FAST, TO_FILE, agent, assert_gapless, beside, mock, step};
 
 /// A small file system of its own; unmounted when dropped.
-struct SmallDisk {
+pub(super) struct SmallDisk {
     directory: TempDir,
 }
 
 impl SmallDisk {
-    fn mount() -> Self {
+    pub(super) fn mount() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=16m", "muster-test"])
@@ -32,12 +32,12 @@ impl SmallDisk {
         Self { directory }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Fills it to the last byte; returns the file to remove.
-    fn fill(&self) -> PathBuf {
+    pub(super) fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
         let mut file = OpenOptions::new()
             .create(true)

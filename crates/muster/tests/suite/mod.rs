@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod disk_buffer;
 mod faults;
 mod full_disk;
 mod leaks;

@@ -21,14 +21,14 @@ fn config(port: u16) -> String {
     )
 }
 
-fn gathered(agent: &Agent) -> u64 {
+pub(super) fn gathered(agent: &Agent) -> u64 {
     agent.component("inputs", "m")["observed"]["metrics"]
         .as_u64()
         .unwrap()
 }
 
 /// Waits until at least so many more were gathered.
-fn gather_more(agent: &Agent, more: u64) {
+pub(super) fn gather_more(agent: &Agent, more: u64) {
     let wanted = gathered(agent) + more;
     eventually("more gathers", || (gathered(agent) >= wanted).then_some(()));
 }
@@ -75,14 +75,14 @@ fn influxdb_that_was_stopped_gets_everything() {
 }
 
 /// A server that takes writes and remembers them in the order in which they came.
-struct Recorder {
+pub(super) struct Recorder {
     port: u16,
     over: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Recorder {
-    fn start(port: u16, lines: Arc<Mutex<String>>) -> Self {
+    pub(super) fn start(port: u16, lines: Arc<Mutex<String>>) -> Self {
         let listener = eventually("the port", || TcpListener::bind(("127.0.0.1", port)).ok());
         let over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&over);
@@ -99,7 +99,7 @@ impl Recorder {
         Self { port, over, thread }
     }
 
-    fn stop(self) {
+    pub(super) fn stop(self) {
         self.over.store(true, Relaxed);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         self.thread.join().unwrap();

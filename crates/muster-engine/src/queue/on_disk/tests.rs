@@ -45,7 +45,7 @@ async fn wait_for(what: &str, is_so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
     assert!(waited.is_ok(), "{what}");
 }
 
