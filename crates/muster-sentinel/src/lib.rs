@@ -11,6 +11,7 @@ mod classify;
 mod clock;
 mod discover;
 pub mod document;
+mod fleet;
 mod health;
 mod info;
 mod machine;
@@ -36,6 +37,7 @@ pub use check::{CheckOptions, ExecCheckOptions, HttpCheckOptions, PlainCheck, Tc
 pub use checker::{Checker, MakeProbe, Timing};
 pub use clock::{Clock, Moment};
 pub use document::Document;
+pub use fleet::{Fleet, FleetWatch, Freshness, Member};
 pub use health::{Health, SelfTest};
 pub use machine::{Machine, Thresholds};
 pub use probe::{Depth, Dialer, ExecProbe, HttpProbe, Probe, RedisOptions, RedisProbe, TcpProbe};

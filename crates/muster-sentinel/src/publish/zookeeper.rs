@@ -1,0 +1,247 @@
+//! `publishers.zookeeper`: statuses as nodes of ZooKeeper.
+
+mod desk;
+mod layout;
+mod record;
+mod reporter;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_metric::Batch;
+use muster_options::{Duration as OptionDuration, JsonSchema, OptionError, Options, Secret};
+use muster_plugin::{BuildContext, Built, PluginError, ServiceContext, ServiceInput, StartContext};
+use muster_zookeeper::{Login, MAX_SESSION, MIN_SESSION, Servers, Session};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use self::desk::Desk;
+pub use self::layout::ZooKeeperMode;
+pub(crate) use self::layout::{REPORTERS, VERSIONED, reporter as reporter_path};
+pub use self::reporter::Reporter;
+use super::default_writer;
+use crate::board::{Board, Interest};
+use crate::document::Writer;
+
+/// News that come together are written together.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How often what is in ZooKeeper is compared with what should be there, and what failed is tried again.
+const AUDIT: Duration = Duration::from_secs(1);
+
+/// How often the publisher's own numbers go out.
+const NUMBERS: Duration = Duration::from_secs(10);
+
+/// Options of `publishers.zookeeper`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ZooKeeperPublisherOptions {
+    /// The servers, each as `host:port`.
+    pub servers: Vec<String>,
+    /// The node below which everything is written. It is made if it is not there.
+    pub root: String,
+    /// How long the session lives without contact.
+    pub session_timeout: OptionDuration,
+    /// How long one operation may take.
+    pub timeout: OptionDuration,
+    /// The user of scheme `digest`. What is written then belongs to it, and others may read it.
+    pub username: String,
+    /// The user's password.
+    pub password: Secret,
+    /// What is written: `status` (a document per instance), or a node per instance that is up: `ephemeral`,
+    /// `nerve`, `jodis`.
+    pub mode: ZooKeeperMode,
+    /// A document is written when its state changes, and about so often when it does not.
+    pub refresh: OptionDuration,
+    /// Writes after every check. For small fleets.
+    pub write_every_check: bool,
+    /// The name under which to report; the host's, if not given. Each agent needs its own.
+    pub writer: String,
+}
+
+impl Default for ZooKeeperPublisherOptions {
+    fn default() -> Self {
+        Self {
+            servers: vec!["127.0.0.1:2181".to_owned()],
+            root: "/muster".to_owned(),
+            session_timeout: OptionDuration::from_secs(10),
+            timeout: OptionDuration::from_secs(5),
+            username: String::new(),
+            password: Secret::default(),
+            mode: ZooKeeperMode::Status,
+            refresh: OptionDuration::from_secs(30),
+            write_every_check: false,
+            writer: String::new(),
+        }
+    }
+}
+
+impl ZooKeeperPublisherOptions {
+    /// The options of the session.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn session(&self) -> Result<muster_zookeeper::Options, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let within = |time: OptionDuration| (MIN_SESSION..=MAX_SESSION).contains(&time.get());
+        if !within(self.session_timeout) {
+            errors.push(OptionError::new("session_timeout", "from 400ms to 1h"));
+        }
+        if self.timeout.get().is_zero() {
+            errors.push(OptionError::new("timeout", "more than 0s"));
+        }
+        if self.username.contains(':') {
+            errors.push(OptionError::new("username", "no colon in it"));
+        }
+        if self.username.is_empty() && !self.password.is_empty() {
+            errors.push(OptionError::new("username", "missing beside the password"));
+        }
+        let servers = self.servers.join(",").parse::<Servers>();
+        let servers = match servers {
+            Ok(servers) if servers.root() != "/" => {
+                let why = "a root stands in the option `root`";
+                errors.push(OptionError::new("servers", why));
+                None
+            }
+            Ok(servers) => Some(servers),
+            Err(error) => {
+                errors.push(OptionError::new("servers", format!("failed to {error}")));
+                None
+            }
+        };
+        let servers = servers.and_then(|servers| match servers.with_root(&self.root) {
+            Ok(servers) => Some(servers),
+            Err(error) => {
+                errors.push(OptionError::new("root", format!("failed to {error}")));
+                None
+            }
+        });
+        let Some(servers) = servers.filter(|_| errors.is_empty()) else {
+            return Err(errors);
+        };
+        let mut options = muster_zookeeper::Options::new(servers);
+        options.session_timeout = self.session_timeout.get();
+        options.operation_timeout = self.timeout.get();
+        if !self.username.is_empty() {
+            options.login = Some(Login {
+                user: self.username.clone(),
+                password: self.password.clone(),
+            });
+        }
+        Ok(options)
+    }
+}
+
+/// The component.
+#[derive(Debug)]
+pub struct ZooKeeperPublisher {
+    options: ZooKeeperPublisherOptions,
+    session: muster_zookeeper::Options,
+    board: Option<Arc<Board>>,
+    _place: Option<Arc<()>>,
+}
+
+impl ZooKeeperPublisher {
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn build(cx: &BuildContext) -> Built<Self> {
+        let mut options = ZooKeeperPublisherOptions::parse(cx.options())?;
+        let session = options.session()?;
+        if options.refresh.get() < AUDIT {
+            return Err(vec![OptionError::new("refresh", "at least 1s")]);
+        }
+        if options.writer.is_empty() {
+            options.writer = default_writer();
+        }
+        Ok(Self {
+            options,
+            session,
+            board: None,
+            _place: None,
+        })
+    }
+}
+
+#[async_trait]
+impl ServiceInput for ZooKeeperPublisher {
+    async fn start(&mut self, cx: &StartContext) -> Result<(), PluginError> {
+        // Two that write the same nodes would undo each other's work.
+        let name = format!("zookeeper {}", self.session.servers);
+        let place = cx
+            .resources()
+            .take::<(), PluginError>(cx.id(), &name, || Ok(()))?;
+        self._place = Some(place);
+        self.board = Some(cx.resources().shared());
+        Ok(())
+    }
+
+    async fn run(&mut self, cx: &ServiceContext) -> Result<(), PluginError> {
+        let Some(board) = self.board.clone() else {
+            return Err(PluginError::new("run a publisher that was not started"));
+        };
+        let session = Session::start(&cx.group(), self.session.clone());
+        let session =
+            session.map_err(|error| PluginError::new("start a session").because(error))?;
+        let interest = if self.options.write_every_check {
+            Interest::EveryCheck
+        } else {
+            Interest::Changes
+        };
+        let news = board.subscribe(interest);
+        let writer = Writer::here(self.options.writer.clone());
+        let refresh = self.options.refresh.get();
+        let desk = Desk::new(
+            session.clone(),
+            self.options.mode,
+            board,
+            news,
+            writer,
+            refresh,
+        );
+        tokio::select! {
+            biased;
+            () = cx.cancelled() => {}
+            () = publish(cx, desk) => {}
+        }
+        session.stop().await;
+        Ok(())
+    }
+}
+
+/// Publishes for ever.
+async fn publish(cx: &ServiceContext, mut desk: Desk) {
+    let mut told: Option<String> = None;
+    let mut numbers = Instant::now();
+    loop {
+        let next = Instant::now() + AUDIT;
+        let done = desk.round(next).await;
+        for conflict in desk.take_reports() {
+            cx.report(conflict);
+        }
+        match done {
+            Ok(()) => told = None,
+            // The same again is not told again.
+            Err(error) => {
+                let error = error.to_string();
+                if told.as_ref() != Some(&error) {
+                    cx.report(PluginError::new(error.clone()));
+                    told = Some(error);
+                }
+                sleep(GATHER * 5).await;
+            }
+        }
+        if numbers <= Instant::now() {
+            numbers = Instant::now() + NUMBERS;
+            let mut batch = Batch::new();
+            desk.write_numbers(&mut batch);
+            cx.emit(batch).await;
+        }
+        let _ = timeout_at(next, desk.wait_for_news()).await;
+        sleep(GATHER).await;
+    }
+}

@@ -1,0 +1,159 @@
+//! Which nodes there are, and what is in them.
+
+use std::fmt::Write;
+
+use muster_options::JsonSchema;
+use muster_zookeeper::Mode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::document::{Document, TooLarge, Writer};
+use crate::status::{Instance, Status, Target};
+
+/// Below the root, everything of this version of the layout.
+pub(crate) const VERSIONED: &str = "/v1";
+
+/// Where the reporters are, and where instances are that are up (mode `ephemeral`).
+pub(crate) const REPORTERS: &str = "/v1/reporters";
+const UP: &str = "/v1/up";
+
+/// What is written for an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ZooKeeperMode {
+    /// A document, whatever its state: `<root>/v1/<kind>/<cluster>/<host>:<port>`.
+    #[default]
+    Status,
+    /// The document, as long as it is up: `<root>/v1/up/<cluster>/<host>:<port>`.
+    Ephemeral,
+    /// Host and port as nerve writes them, as long as it is up: `<root>/<cluster>/<host>:<port>`.
+    Nerve,
+    /// Address and state as codis' proxies write them, as long as it is up:
+    /// `<root>/<cluster>/proxy-<host>:<port>`.
+    Jodis,
+}
+
+impl ZooKeeperMode {
+    /// How long a node lives.
+    pub(super) fn lifetime(self) -> Mode {
+        match self {
+            Self::Status => Mode::Persistent,
+            Self::Ephemeral | Self::Nerve | Self::Jodis => Mode::Ephemeral,
+        }
+    }
+
+    /// The node above those of the instance's cluster.
+    pub(super) fn folder(self, instance: &Instance) -> String {
+        let cluster = match instance.cluster.as_str() {
+            "" => "default".to_owned(),
+            cluster => name_of(cluster),
+        };
+        match self {
+            Self::Status => format!("{VERSIONED}/{}/{cluster}", instance.kind),
+            Self::Ephemeral => format!("{UP}/{cluster}"),
+            Self::Nerve | Self::Jodis => format!("/{cluster}"),
+        }
+    }
+
+    /// The name of the instance's node.
+    pub(super) fn name(self, instance: &Instance) -> String {
+        let name = name_of(&instance.target.to_string());
+        match self {
+            Self::Jodis => format!("proxy-{name}"),
+            _ => name,
+        }
+    }
+
+    /// What the instance's node holds; `None` if there is to be none.
+    pub(super) fn body(
+        self,
+        instance: &Instance,
+        status: &Status,
+        writer: &Writer,
+    ) -> Result<Option<Vec<u8>>, TooLarge> {
+        if self != Self::Status && !status.is_up() {
+            return Ok(None);
+        }
+        let address = instance.target.to_string();
+        let (host, port) = match &instance.target {
+            Target::Tcp { host, port } => (host.as_str(), *port),
+            _ => (address.as_str(), 0),
+        };
+        let body = match self {
+            Self::Status | Self::Ephemeral => {
+                return Document::new(instance, status, writer).to_json().map(Some);
+            }
+            Self::Nerve => json!({ "host": host, "port": port, "name": writer.id }),
+            Self::Jodis => json!({
+                "addr": address, "admin": "", "start": "", "token": address, "state": "online",
+            }),
+        };
+        Ok(Some(body.to_string().into_bytes()))
+    }
+}
+
+/// The node of a reporter.
+pub(crate) fn reporter(id: &str) -> String {
+    format!("{REPORTERS}/{}", name_of(id))
+}
+
+/// A text as the name of a node: slashes, percent signs, control characters and a leading dot are
+/// percent-encoded.
+fn name_of(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        if c == '/' || c == '%' || c.is_control() || (c == '.' && at == 0) {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(name, "%{byte:02X}");
+            }
+        } else {
+            name.push(c);
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::CheckKind;
+
+    #[test]
+    fn paths() {
+        let check = |mode: ZooKeeperMode, cluster: &str, target: Target, expected: &str| {
+            let instance = Instance {
+                kind: CheckKind::Redis,
+                cluster: cluster.to_owned(),
+                target,
+            };
+            let path = format!("{}/{}", mode.folder(&instance), mode.name(&instance));
+            assert_eq!(path, expected);
+        };
+        let tcp = || Target::Tcp {
+            host: "::1".to_owned(),
+            port: 1,
+        };
+        check(
+            ZooKeeperMode::Status,
+            "shop",
+            tcp(),
+            "/v1/redis/shop/[::1]:1",
+        );
+        check(
+            ZooKeeperMode::Ephemeral,
+            "",
+            tcp(),
+            "/v1/up/default/[::1]:1",
+        );
+        check(ZooKeeperMode::Nerve, "a/b", tcp(), "/a%2Fb/[::1]:1");
+        check(ZooKeeperMode::Jodis, "..", tcp(), "/%2E./proxy-[::1]:1");
+        let socket = Target::Socket("/run/redis.sock".into());
+        check(
+            ZooKeeperMode::Status,
+            "x",
+            socket,
+            "/v1/redis/x/%2Frun%2Fredis.sock",
+        );
+    }
+}

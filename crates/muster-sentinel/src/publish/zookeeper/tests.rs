@@ -1,0 +1,281 @@
+use muster_plugin::compliance::{Running, Stage};
+use muster_plugin::{Build, FormatUse, Kind, PluginRow};
+use muster_tasks::{Group, timeout};
+use muster_testkit::ZooKeeper;
+use muster_zookeeper::Mode;
+
+use super::*;
+use crate::board::Slot;
+use crate::fleet::{Fleet, FleetWatch, Freshness, Member};
+use crate::status::{CheckKind, Instance, Outcome, Reason, State, Target};
+
+const ROW: PluginRow = PluginRow {
+    name: "zookeeper",
+    summary: "writes statuses to ZooKeeper",
+    options: ZooKeeperPublisherOptions::describe,
+    format: FormatUse::None,
+    build: Build::Service(|cx| Ok(Box::new(ZooKeeperPublisher::build(cx)?))),
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn build(options: &str) -> Built<ZooKeeperPublisher> {
+    let table = toml::from_str(options).unwrap();
+    ZooKeeperPublisher::build(&BuildContext::new(&ROW, &table)?)
+}
+
+/// A publisher that runs, with its own board.
+struct Published {
+    stage: Stage,
+    running: Running,
+    board: Arc<Board>,
+}
+
+impl Published {
+    async fn start(server: &ZooKeeper, root: &str, writer: &str, mode: &str) -> Self {
+        let stage = Stage::new(Kind::Input);
+        let cx = stage.start_context();
+        let board = cx.resources().shared::<Board>();
+        let options = format!(
+            "servers = ['{}']\nroot = '/{root}'\nwriter = '{writer}'\nmode = '{mode}'\n\
+             session_timeout = '4s'\nrefresh = '5s'",
+            server.address()
+        );
+        let mut publisher = build(&options).unwrap();
+        publisher.start(&cx).await.unwrap();
+        let running = stage.run(Box::new(publisher)).unwrap();
+        Self {
+            stage,
+            running,
+            board,
+        }
+    }
+
+    fn open(&self, port: u16) -> Arc<Slot> {
+        let instance = Instance {
+            kind: CheckKind::Redis,
+            cluster: "shop".to_owned(),
+            target: Target::Tcp {
+                host: "10.0.0.1".to_owned(),
+                port,
+            },
+        };
+        self.board.open(instance, Arc::default()).unwrap()
+    }
+
+    fn observe(&self, slot: &Slot, reason: Reason) {
+        let answer = Outcome::new(reason, "").into();
+        slot.observe(self.board.clock().now(), answer, Duration::ZERO);
+    }
+
+    async fn stop(self) {
+        self.running.stop().await.unwrap().1.unwrap();
+        assert!(self.stage.end().await.is_clean());
+    }
+}
+
+async fn session(group: &Group, server: &ZooKeeper, root: &str) -> Session {
+    let servers = format!("{}/{root}", server.address()).parse().unwrap();
+    let session = Session::start(group, muster_zookeeper::Options::new(servers)).unwrap();
+    timeout(PATIENCE, session.connected())
+        .await
+        .unwrap()
+        .unwrap();
+    session
+}
+
+/// Follows the fleet until it is so.
+async fn until(watch: &mut FleetWatch, what: &str, is: impl Fn(&Fleet) -> bool) {
+    let search = async {
+        while !is(watch.fleet()) {
+            let fleet = watch.next().await.unwrap();
+            assert!(fleet.is_some(), "the session was stopped");
+        }
+    };
+    if timeout(PATIENCE, search).await.is_err() {
+        panic!("waited in vain: {what}: {:#?}", watch.fleet());
+    }
+}
+
+fn member(fleet: &Fleet, port: u16) -> Option<&Member> {
+    fleet
+        .members
+        .get(&format!("/v1/redis/shop/10.0.0.1:{port}"))
+}
+
+fn has(port: u16, state: State) -> impl Fn(&Fleet) -> bool {
+    move |fleet| member(fleet, port).is_some_and(|member| member.document.state == state)
+}
+
+fn is_written_by(fleet: &Fleet, writer: &str) -> bool {
+    member(fleet, 1).is_some_and(|member| member.document.writer.id == writer)
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zookeeper_says_what_the_board_says(root: Group) {
+    let mut server = ZooKeeper::start();
+    let published = Published::start(&server, "fleet", "a", "status").await;
+    let slots = [1, 2].map(|port| published.open(port));
+    let reader = session(&root, &server, "fleet").await;
+    let mut watch = FleetWatch::new(reader.clone()).unwrap();
+    until(&mut watch, "both are there", |fleet| {
+        fleet.members.len() == 2
+    })
+    .await;
+    slots
+        .iter()
+        .for_each(|slot| published.observe(slot, Reason::Ok));
+    until(&mut watch, "it is up", has(1, State::Up)).await;
+    published.observe(&slots[1], Reason::Busy);
+    until(&mut watch, "it changes", |fleet| {
+        member(fleet, 2).is_some_and(|member| member.document.reason == Reason::Busy)
+    })
+    .await;
+    until(&mut watch, "somebody reports", |fleet| {
+        fleet.reporters.contains_key("a")
+    })
+    .await;
+    let now = |member: &Member| member.written_ms;
+    let fleet = Arc::clone(watch.fleet());
+    let first = member(&fleet, 1).unwrap();
+    assert_eq!(fleet.freshness(first, now(first)), Freshness::Fresh);
+    let later = fleet.freshness(first, now(first) + 60_000);
+    assert_eq!(later, Freshness::Late(Duration::from_secs(60)));
+
+    // Removed by hand, reporter and instance.
+    for path in ["/v1/redis/shop/10.0.0.1:1", "/v1/reporters/a"] {
+        reader.delete(path, None).await.unwrap();
+    }
+    until(&mut watch, "they are gone", |fleet| {
+        member(fleet, 1).is_none() || fleet.reporters.is_empty()
+    })
+    .await;
+    until(&mut watch, "they are back", |fleet| {
+        has(1, State::Up)(fleet) && fleet.reporters.contains_key("a")
+    })
+    .await;
+
+    // Written while the server was gone.
+    server.kill();
+    published.observe(&slots[0], Reason::Busy);
+    let third = published.open(3);
+    published.observe(&third, Reason::Ok);
+    server.start_again();
+    until(&mut watch, "it is made up for", |fleet| {
+        let is_busy = |member: &Member| member.document.reason == Reason::Busy;
+        has(3, State::Up)(fleet) && member(fleet, 1).is_some_and(is_busy)
+    })
+    .await;
+    published.stop().await;
+    until(&mut watch, "nobody reports", |fleet| {
+        fleet.reporters.is_empty()
+    })
+    .await;
+    let fleet = watch.fleet();
+    let first = member(fleet, 1).unwrap();
+    assert_eq!(fleet.freshness(first, now(first)), Freshness::NoReporter);
+    reader.stop().await;
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_reporters_one_writes(root: Group) {
+    let server = ZooKeeper::shared();
+    let reader = session(&root, &server, "two").await;
+    let mut watch = FleetWatch::new(reader.clone()).unwrap();
+    let b = Published::start(&server, "two", "b", "status").await;
+    let of_b = b.open(1);
+    until(&mut watch, "b writes", |fleet| is_written_by(fleet, "b")).await;
+    let a = Published::start(&server, "two", "a", "status").await;
+    let _of_a = a.open(1);
+    until(&mut watch, "a goes first", |fleet| {
+        is_written_by(fleet, "a")
+    })
+    .await;
+    // The next write of b finds it.
+    b.observe(&of_b, Reason::Ok);
+    let reported = |running: &Running| {
+        let reports = running.take_reports();
+        reports
+            .iter()
+            .any(|report| report.to_string().contains("another reporter"))
+    };
+    assert!(b.running.wait_until(PATIENCE, reported).await);
+    a.stop().await;
+    until(&mut watch, "b takes over", |fleet| {
+        is_written_by(fleet, "b")
+    })
+    .await;
+    b.stop().await;
+    reader.stop().await;
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_there_as_long_as_the_instance_is_up(root: Group) {
+    let server = ZooKeeper::shared();
+    let reader = session(&root, &server, "up").await;
+    for (mode, path, part) in [
+        ("ephemeral", "/v1/up/shop/10.0.0.1:1", "\"state\":\"up\""),
+        ("nerve", "/shop/10.0.0.1:1", "\"port\":1"),
+        ("jodis", "/shop/proxy-10.0.0.1:1", "\"state\":\"online\""),
+    ] {
+        let published = Published::start(&server, "up", "a", mode).await;
+        let slot = published.open(1);
+        // As many checks as a verdict takes.
+        let becomes = async |reason: Reason, up: bool| {
+            let search = async {
+                while reader.exists(path).await.unwrap().is_some() != up {
+                    published.observe(&slot, reason);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(PATIENCE, search).await.expect(path);
+        };
+        becomes(Reason::Ok, true).await;
+        let node = reader.read(path).await.unwrap();
+        assert!(String::from_utf8(node.data).unwrap().contains(part));
+        assert!(node.stat.owner.is_some());
+        becomes(Reason::Refused, false).await;
+        becomes(Reason::Ok, true).await;
+        published.stop().await;
+        reader.sync().await.unwrap();
+        assert_eq!(reader.exists(path).await.unwrap(), None);
+        reader
+            .create_all(path, b"left".to_vec(), Mode::Persistent)
+            .await
+            .unwrap();
+        let published = Published::start(&server, "up", "a", mode).await;
+        let slot = published.open(1);
+        published.observe(&slot, Reason::Ok);
+        let search = async {
+            while !reader
+                .read(path)
+                .await
+                .is_ok_and(|node| node.stat.owner.is_some())
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, search).await.expect(path);
+        published.stop().await;
+    }
+    reader.stop().await;
+    assert!(root.stop().await.is_clean());
+}
+
+#[test]
+fn refuses_bad_options() {
+    let check = |options: &str, want: &str| {
+        let errors = build(options).err().expect("options that are wrong");
+        let found = errors.iter().any(|error| error.to_string().contains(want));
+        assert!(found, "{options}: {errors:?}");
+    };
+    check("servers = []", "find a server");
+    check("servers = ['a/b']", "option `root`");
+    check("root = 'x'", "slash");
+    check("session_timeout = '1ms'", "400ms");
+    check("refresh = '10ms'", "at least 1s");
+    check("password = 'x'", "missing beside the password");
+    check("mode = 'x'", "mode");
+}
