@@ -1,7 +1,7 @@
 //! What the components that check have in common: instances on the board, a task for each, and
 //! metrics of all of them.
 
-mod plain;
+pub(crate) mod plain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

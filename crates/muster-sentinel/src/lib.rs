@@ -30,7 +30,13 @@ mod words;
 use muster_plugin::PluginRow;
 
 /// The checks and publishers.
-pub const PLUGINS: &[PluginRow] = &[redis::ROW, publish::file::ROW];
+pub const PLUGINS: &[PluginRow] = &[
+    redis::ROW,
+    check::plain::TCP,
+    check::plain::HTTP,
+    check::plain::EXEC,
+    publish::file::ROW,
+];
 
 pub use board::{Board, Interest, Slot, Subscription, Taken};
 pub use check::{CheckOptions, ExecCheckOptions, HttpCheckOptions, PlainCheck, TcpCheckOptions};

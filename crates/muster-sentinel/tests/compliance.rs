@@ -16,6 +16,15 @@ async fn every_plugin_complies(_group: Group) {
             "redis",
             "servers = ['127.0.0.1:1']\ninterval = '50ms'\ntimeout = '50ms'",
         ),
+        Case::new(
+            "tcp",
+            "addresses = ['127.0.0.1:1']\ninterval = '50ms'\ntimeout = '50ms'",
+        ),
+        Case::new(
+            "http",
+            "urls = ['http://127.0.0.1:1/']\ninterval = '50ms'\ntimeout = '50ms'",
+        ),
+        Case::new("exec", "commands = ['false']"),
         Case::new("file", &format!("path = '{}'", file.display())).metrics(0),
     ];
     check_table(PLUGINS, &cases).await.unwrap();

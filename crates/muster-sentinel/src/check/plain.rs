@@ -8,8 +8,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::Uri;
 use muster_net::{OptionReader, TlsClientOptions};
-use muster_options::{JsonSchema, OptionError, Options};
-use muster_plugin::{BuildContext, Built, PluginError, ServiceContext, ServiceInput, StartContext};
+use muster_options::{JsonSchema, OptionDoc, OptionError, Options};
+use muster_plugin::{
+    Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
+    StartContext,
+};
 use muster_process::Command;
 use muster_tasks::Group;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,41 @@ use crate::probe::{Dialer, ExecProbe, HttpProbe, Probe, TcpProbe};
 use crate::redis::read_target;
 use crate::resolve::Resolver;
 use crate::status::{CheckKind, Instance, Target};
+
+/// The row of `checks.tcp`.
+pub(crate) const TCP: PluginRow = PluginRow {
+    name: "tcp",
+    summary: "checks whether TCP services answer",
+    options: || documented::<TcpCheckOptions>(TlsClientOptions::describe()),
+    format: FormatUse::None,
+    build: Build::Check(|cx| Ok(Box::new(PlainCheck::tcp(cx)?))),
+};
+
+/// The row of `checks.http`.
+pub(crate) const HTTP: PluginRow = PluginRow {
+    name: "http",
+    summary: "checks whether HTTP services answer",
+    options: || documented::<HttpCheckOptions>(TlsClientOptions::describe()),
+    format: FormatUse::None,
+    build: Build::Check(|cx| Ok(Box::new(PlainCheck::http(cx)?))),
+};
+
+/// The row of `checks.exec`.
+pub(crate) const EXEC: PluginRow = PluginRow {
+    name: "exec",
+    summary: "checks by commands whether something is well",
+    options: || documented::<ExecCheckOptions>(Vec::new()),
+    format: FormatUse::None,
+    build: Build::Check(|cx| Ok(Box::new(PlainCheck::exec(cx)?))),
+};
+
+/// The options of a check: its own, those of all checks, and others.
+fn documented<T: Options>(others: Vec<OptionDoc>) -> Vec<OptionDoc> {
+    let mut docs = T::describe();
+    docs.extend(CheckOptions::describe());
+    docs.extend(others);
+    docs
+}
 
 /// Options of `checks.tcp`, beside those of all checks and of TLS.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

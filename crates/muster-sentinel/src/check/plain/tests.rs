@@ -1,5 +1,5 @@
+use muster_plugin::Kind;
 use muster_plugin::compliance::{Running, Stage};
-use muster_plugin::{Build, FormatUse, Kind, PluginRow};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -8,30 +8,6 @@ use super::*;
 use crate::board::Board;
 use crate::status::{Reason, State};
 
-static TCP: PluginRow = PluginRow {
-    name: "tcp",
-    summary: "checks whether connections can be opened",
-    options: TcpCheckOptions::describe,
-    format: FormatUse::None,
-    build: Build::Service(|cx| Ok(Box::new(PlainCheck::tcp(cx)?))),
-};
-
-static HTTP: PluginRow = PluginRow {
-    name: "http",
-    summary: "checks whether HTTP services answer",
-    options: HttpCheckOptions::describe,
-    format: FormatUse::None,
-    build: Build::Service(|cx| Ok(Box::new(PlainCheck::http(cx)?))),
-};
-
-static EXEC: PluginRow = PluginRow {
-    name: "exec",
-    summary: "checks whether commands succeed",
-    options: ExecCheckOptions::describe,
-    format: FormatUse::None,
-    build: Build::Service(|cx| Ok(Box::new(PlainCheck::exec(cx)?))),
-};
-
 struct World {
     stage: Stage,
     board: Arc<Board>,
@@ -39,13 +15,13 @@ struct World {
 }
 
 impl World {
-    async fn start(row: &'static PluginRow, options: &str) -> Self {
-        let stage = Stage::new(Kind::Input);
+    async fn start(row: &PluginRow, options: &str) -> Self {
+        let stage = Stage::new(Kind::Check);
         let options = format!(
             "{options}\ninterval = '200ms'\ntimeout = '200ms'\ndown_after = '100ms'\nfall = 1"
         );
         let cx = BuildContext::new(row, &toml::from_str(&options).unwrap()).unwrap();
-        let Build::Service(build) = row.build else {
+        let Build::Check(build) = row.build else {
             panic!("not a service")
         };
         let mut check = build(&cx).unwrap();
@@ -156,9 +132,9 @@ async fn commands(_group: Group) {
 
 #[test]
 fn refuses_bad_options() {
-    let check = |row: &'static PluginRow, options: &str, want: &str| {
+    let check = |row: &PluginRow, options: &str, want: &str| {
         let cx = BuildContext::new(row, &toml::from_str(options).unwrap()).unwrap();
-        let Build::Service(build) = row.build else {
+        let Build::Check(build) = row.build else {
             panic!("not a service")
         };
         let errors = build(&cx).err().unwrap();
