@@ -1,6 +1,7 @@
 //! Gives a plugin in a test all that the engine would.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -178,7 +179,10 @@ impl Stage {
         let seen = Arc::new(Seen::default());
         let (id, emit) = (self.id.clone(), Arc::clone(&seen) as Arc<dyn Emit>);
         let (interval, timeout) = (self.interval, self.timeout);
+        let began = Arc::clone(&seen);
         let run = move |cx: Ctx| async move {
+            began.began.store(true, Relaxed);
+            began.news.notify_waiters();
             let cx = ServiceContext::new(id, cx, interval, timeout, emit);
             let result = service.run(&cx).await;
             (service, result)
@@ -215,6 +219,7 @@ impl Scope {
 /// What a service input sent.
 #[derive(Default)]
 struct Seen {
+    began: AtomicBool,
     batches: Mutex<Vec<Batch>>,
     reports: Mutex<Vec<PluginError>>,
     state: Mutex<Option<Value>>,
@@ -296,6 +301,9 @@ impl Running {
     /// Asks the run to end and waits for it: the input and how the run ended. `None` if it
     /// panicked or did not end within a second; it is dropped then.
     pub async fn stop(self) -> Option<(Box<dyn ServiceInput>, Result<(), PluginError>)> {
+        // One that was never polled would be dropped unheard.
+        let began = |running: &Self| running.seen.began.load(Relaxed) || running.has_ended();
+        self.wait_until(Duration::from_secs(1), began).await;
         self.handle.cancel();
         let mut handle = self.handle;
         match tokio::time::timeout(Duration::from_secs(1), &mut handle).await {
