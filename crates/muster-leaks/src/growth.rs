@@ -39,6 +39,9 @@ pub(crate) struct Rise {
     pub(crate) samples: usize,
     /// Whether all of them show it; else only the first and the last were compared.
     pub(crate) even: bool,
+    /// Whether it is little beside what was there before: enough for a note, and for a suspect only
+    /// if dumps show who survives.
+    pub(crate) small: bool,
 }
 
 /// The share of ordered pairs among all pairs of marks, less that of the others (the tau of Mann
@@ -93,9 +96,12 @@ fn judge(marks: &[(f64, u64)], samples: usize, demand: Demand) -> Option<Rise> {
     let last = low(&marks[marks.len() - third..]);
     let by = last.saturating_sub(first);
     let hours = marks[marks.len() - 1].0 - marks[0].0;
+    let much = last as f64 >= first as f64 * demand.factor + demand.rise as f64;
+    // A service that has leaked for long has so many that a fifth of them is a long time away.
+    let steady = by >= demand.rise && never_rests(marks);
     let enough = first < middle
         && middle < last
-        && last as f64 >= first as f64 * demand.factor + demand.rise as f64
+        && (much || steady)
         && hours * 3600.0 + 1e-6 >= demand.span.as_secs_f64();
     if !enough || deepest_dip(marks) as f64 > (by as f64 * DIP).max(1.0) || tau(marks) < TAU {
         return None;
@@ -107,6 +113,7 @@ fn judge(marks: &[(f64, u64)], samples: usize, demand: Demand) -> Option<Rise> {
         per_hour: slope(marks),
         samples,
         even: true,
+        small: !much,
     })
 }
 
@@ -130,6 +137,12 @@ fn tau(marks: &[(f64, u64)]) -> f64 {
         }
     }
     balance as f64 / pairs.max(1) as f64
+}
+
+/// Whether each mark is higher than the one before. Load that comes and goes does this by chance
+/// once in the factorial of their number.
+fn never_rests(marks: &[(f64, u64)]) -> bool {
+    marks.windows(2).all(|pair| pair[1].1 > pair[0].1)
 }
 
 /// How many steps of equal size the rise is like: the square of the sum of the steps upwards by the
@@ -240,9 +253,18 @@ mod tests {
             vec![8, 8, 16, 16, 32, 32, 64, 64, 64, 64],
         );
         check(
-            "a little of much",
-            (0..8).map(|n| 10_000 + 20 * n).collect(),
+            "a little of much, now and then",
+            (0..8).map(|n| 10_000 + 40 * (n / 2)).collect(),
         );
+        check("very little of much", (0..8).map(|n| 10_000 + n).collect());
+    }
+
+    #[test]
+    fn a_steady_rise_of_what_was_many_is_small() {
+        let found = rise(&minutes((0..8).map(|n| 10_000 + 20 * n)), DEMAND).unwrap();
+        assert!(found.small && found.by == 120, "{found:?}");
+        let found = rise(&minutes((0..8).map(|n| 10 + 20 * n)), DEMAND).unwrap();
+        assert!(!found.small, "{found:?}");
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Fleet {
                 let read = |node: Node| serde_json::from_slice::<Reporter>(&node.data).ok();
                 match node.and_then(read) {
                     Some(reporter) => {
-                        _ = self.reporters.insert(reporter.writer.id.clone(), reporter)
+                        self.reporters.insert(reporter.writer.id.clone(), reporter);
                     }
                     None => self.reporters.retain(|_, r| !is_named(r, name)),
                 }

@@ -93,6 +93,9 @@ impl Judge<'_> {
             return Some(Evidence::Survivors);
         }
         let long = self.rise(state, self.options.samples_without_dumps)?;
+        if long.small {
+            return None;
+        }
         // Where dumps come, counts alone do not decide.
         let stay = state.most_stay(long).unwrap_or(!self.dumps_come);
         stay.then_some(Evidence::Growth)

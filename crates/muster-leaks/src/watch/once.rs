@@ -102,6 +102,7 @@ fn judge(judging: &Judge<'_>, site: &Site, state: &State) -> Judged {
             per_hour: by as f64 / hours,
             samples: points.len(),
             even: false,
+            small: false,
         }
     });
     let class = real_class(site, state);

@@ -236,6 +236,30 @@ fn a_slow_leak_is_named_later() {
     );
 }
 
+/// So many have leaked that ten more samples add next to nothing to them.
+#[test]
+fn what_has_leaked_for_long_is_named_by_who_survives() {
+    let long_ago = |options: Options| {
+        let mut process = Process::default();
+        let mut watch = Watch::new("old", options);
+        for n in 0..12 {
+            process.leak(LEAK, WaitClass::Send, 18_700 + 10 * n as usize, 0);
+            step(&mut watch, &process, minute(n));
+        }
+        watch.verdict()
+    };
+    let verdict = long_ago(Options::default());
+    assert_eq!(verdict.suspects.len(), 1, "{verdict:#?}");
+    assert_eq!(verdict.suspects[0].evidence, Evidence::Survivors);
+    // Without dumps it is worth a note.
+    let unseen = long_ago(Options {
+        dumps_an_hour: 0,
+        ..Options::default()
+    });
+    assert!(unseen.suspects.is_empty(), "{unseen:#?}");
+    assert_eq!(unseen.notes.len(), 1, "{unseen:#?}");
+}
+
 #[test]
 fn without_dumps_it_takes_longer() {
     let options = Options {

@@ -305,7 +305,7 @@ impl Desk {
             Ok(document) => document.writer.id,
             Err(_) => return Ok(ours),
         };
-        if other == self.writer.id || other > self.writer.id {
+        if other >= self.writer.id {
             return Ok(ours);
         }
         // The name that comes first goes first, as long as its reporter is there.
