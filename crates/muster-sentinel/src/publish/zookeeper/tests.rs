@@ -267,7 +267,7 @@ async fn nodes_are_there_as_long_as_the_instance_is_up(root: Group) {
 #[test]
 fn refuses_bad_options() {
     let check = |options: &str, want: &str| {
-        let errors = build(options).err().expect("options that are wrong");
+        let errors = build(options).expect_err("options that are wrong");
         let found = errors.iter().any(|error| error.to_string().contains(want));
         assert!(found, "{options}: {errors:?}");
     };
