@@ -1,6 +1,6 @@
 //! Instances that are checked, as people see them.
 
-use muster_sentinel::{Document, State};
+use muster_sentinel::{Document, Fleet, Freshness, State};
 
 use crate::text::{Cell, Table, Tone, ago, duration, printable};
 
@@ -14,16 +14,46 @@ pub(crate) fn tone(state: State) -> Tone {
     }
 }
 
+/// What is shown of an instance.
+const HEADINGS: [&str; 10] = [
+    "INSTANCE", "CLUSTER", "STATE", "REASON", ">SINCE", ">CHECKED", ">RTT", ">FAILS", "ROLE",
+    "DETAIL",
+];
+
 /// A table of instances at a time in nanoseconds since 1970.
 pub(crate) fn table<'d>(documents: impl IntoIterator<Item = &'d Document>, now: i64) -> Table {
-    let mut table = Table::new(&[
-        "INSTANCE", "CLUSTER", "STATE", "REASON", ">SINCE", ">CHECKED", ">RTT", ">FAILS", "ROLE",
-        "DETAIL",
-    ]);
+    let mut table = Table::new(&HEADINGS);
     for document in documents {
         table.row(row(document, now));
     }
     table
+}
+
+/// A table of what others reported, with who did and whether it still says something.
+pub(crate) fn fleet(fleet: &Fleet, now: i64) -> Table {
+    let mut headings = vec!["REPORT", "REPORTER"];
+    headings.extend(HEADINGS);
+    let mut table = Table::new(&headings);
+    for member in fleet.members.values() {
+        let mut cells = vec![
+            freshness(fleet.freshness(member, now / 1_000_000)),
+            printable(&member.document.writer.id).into(),
+        ];
+        cells.extend(row(&member.document, now));
+        table.row(cells);
+    }
+    table
+}
+
+fn freshness(freshness: Freshness) -> Cell {
+    match freshness {
+        Freshness::Fresh => Cell::toned("fresh", Tone::Good),
+        Freshness::NoReporter => Cell::toned("stale: nobody looks", Tone::Bad),
+        Freshness::Late(age) => {
+            let age = duration(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+            Cell::toned(format!("stale: written {age} ago"), Tone::Warn)
+        }
+    }
 }
 
 fn row(document: &Document, now: i64) -> Vec<Cell> {

@@ -36,6 +36,7 @@ pub const PLUGINS: &[PluginRow] = &[
     check::plain::HTTP,
     check::plain::EXEC,
     publish::file::ROW,
+    publish::zookeeper::ROW,
 ];
 
 pub use board::{Board, Interest, Slot, Subscription, Taken};

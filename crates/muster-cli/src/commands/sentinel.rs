@@ -1,6 +1,7 @@
 //! `muster sentinel`: checks that run in this process, without an agent.
 
 mod live;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use muster_config::{AgentSettings, Definition, ProcessEnvironment, Source};
 use muster_control::change::ChangeError;
 use muster_engine::{Change, Engine, States};
@@ -16,19 +17,27 @@ use muster_plugin::{ComponentId, Kind, Registry};
 use muster_sentinel::document::{Document, Writer};
 use muster_sentinel::{Board, Interest, Slot, State};
 use muster_tasks::Group;
+use muster_zookeeper::Servers;
 use toml::{Table, Value};
 
 use crate::text::{Style, print};
 use crate::{CommandResult, Failure, instances};
 use live::Show;
+use watch::WatchArgs;
 
 /// The end may take so long.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Checks whether Redis servers are alive, and shows and publishes what it finds.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub(crate) struct SentinelArgs {
+    #[command(subcommand)]
+    command: Option<SentinelCommand>,
     /// A server: host:port, or unix:///path/of/socket; may be given several times.
     #[arg(long, value_name = "SERVER", required = true)]
     redis: Vec<String>,
@@ -61,6 +70,9 @@ pub(crate) struct SentinelArgs {
     /// Write what is found into this file as JSON, replaced atomically with each change.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Write what is found into ZooKeeper, below a root: host:port,host:port/root [root: /muster].
+    #[arg(long, value_name = "SERVERS")]
+    zookeeper: Option<Servers>,
     /// Check each server once, print what was found, end.
     #[arg(long)]
     once: bool,
@@ -69,10 +81,19 @@ pub(crate) struct SentinelArgs {
     json: bool,
 }
 
+/// What else the sentinel does.
+#[derive(Debug, Subcommand)]
+enum SentinelCommand {
+    /// Show the fleet as ZooKeeper has it, live, and what of it is stale.
+    Watch(WatchArgs),
+}
+
 const EXAMPLES: &str = "Examples:
   muster sentinel --redis 127.0.0.1:6379                       a live table, until q or Ctrl-C
   muster sentinel --redis db1:6379 --redis db2:6379 --once     check once; see the exit code
   muster sentinel --redis unix:///run/redis.sock --file /run/redis.json
+  muster sentinel --redis db1:6379 --zookeeper zk1:2181,zk2:2181/prod
+  muster sentinel watch --zookeeper zk1:2181,zk2:2181/prod     what all sentinels have written
 
 Exit codes of --once:
   0  all are up
@@ -81,6 +102,9 @@ Exit codes of --once:
 
 /// Runs the checks.
 pub(crate) fn sentinel(args: &SentinelArgs, registry: Arc<Registry>) -> CommandResult {
+    if let Some(SentinelCommand::Watch(args)) = &args.command {
+        return watch::watch(args);
+    }
     let definitions = definitions(args)?;
     let runtime = super::run::runtime()?;
     let outcome = runtime.block_on(checks(args, definitions, registry));
@@ -201,7 +225,31 @@ fn definitions(args: &SentinelArgs) -> Result<Vec<Definition>, Failure> {
         let options = Table::from_iter([("path".to_owned(), path.into())]);
         all.push(definition(Kind::Publisher, "file", options));
     }
+    if let Some(servers) = &args.zookeeper {
+        let options = Table::from_iter([
+            (
+                "servers".to_owned(),
+                Value::Array(
+                    servers
+                        .list()
+                        .iter()
+                        .map(|s| s.to_string().into())
+                        .collect(),
+                ),
+            ),
+            ("root".to_owned(), root(servers).into()),
+        ]);
+        all.push(definition(Kind::Publisher, "zookeeper", options));
+    }
     Ok(all)
+}
+
+/// The node below which the statuses are.
+fn root(servers: &Servers) -> &str {
+    match servers.root() {
+        "/" => "/muster",
+        root => root,
+    }
 }
 
 fn definition(kind: Kind, plugin: &str, options: Table) -> Definition {

@@ -13,7 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use muster_metric::Batch;
 use muster_options::{Duration as OptionDuration, JsonSchema, OptionError, Options, Secret};
-use muster_plugin::{BuildContext, Built, PluginError, ServiceContext, ServiceInput, StartContext};
+use muster_plugin::{
+    Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
+    StartContext,
+};
 use muster_zookeeper::{Login, MAX_SESSION, MIN_SESSION, Servers, Session};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -34,6 +37,15 @@ const AUDIT: Duration = Duration::from_secs(1);
 
 /// How often the publisher's own numbers go out.
 const NUMBERS: Duration = Duration::from_secs(10);
+
+/// The row of the plugin.
+pub(crate) const ROW: PluginRow = PluginRow {
+    name: "zookeeper",
+    summary: "writes what the checks found as nodes of ZooKeeper",
+    options: ZooKeeperPublisherOptions::describe,
+    format: FormatUse::None,
+    build: Build::Publisher(|cx| Ok(Box::new(ZooKeeperPublisher::build(cx)?))),
+};
 
 /// Options of `publishers.zookeeper`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -16,17 +16,58 @@ use crate::text::{Line, Style, Tone, clock, plural, print, printable};
 use crate::{Failure, instances};
 
 /// How often the table is drawn and keys are looked for.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// What is shown.
 #[derive(Debug)]
 pub(super) enum Show {
     /// A table that is redrawn; the terminal is taken with the first frame.
     Table(Option<Screen>),
-    /// A line for each instance that has changed, with what was printed of it last.
-    Lines(HashMap<Arc<str>, String>),
-    /// A document a line for each instance that has changed.
-    Json,
+    /// A line for each instance that has changed.
+    Lines(Lines),
+}
+
+/// What is printed where there is no terminal: a line, or a document, for each instance that has
+/// changed.
+#[derive(Debug)]
+pub(super) struct Lines {
+    json: bool,
+    /// What was printed of each last.
+    last: HashMap<String, String>,
+}
+
+impl Lines {
+    pub(super) fn new(json: bool) -> Self {
+        let last = HashMap::new();
+        Self { json, last }
+    }
+
+    /// Prints those of these instances, each with its ID, of which something else is to be said than
+    /// was said last.
+    pub(super) fn print<'d>(
+        &mut self,
+        documents: impl IntoIterator<Item = (&'d str, &'d Document)>,
+    ) -> Result<(), Failure> {
+        let mut text = String::new();
+        for (id, document) in documents {
+            let line = words(document);
+            if self.last.get(id) == Some(&line) {
+                continue;
+            }
+            if self.json {
+                text.push_str(&serde_json::to_string(document).map_err(Failure::failed)?);
+                text.push('\n');
+            } else {
+                text.push_str(&format!("{} {line}\n", clock(Timestamp::now().nanos())));
+            }
+            self.last.insert(id.to_owned(), line);
+        }
+        if text.is_empty() {
+            Ok(())
+        } else {
+            print(&text)
+        }
+    }
 }
 
 /// Shows what the checks find until somebody ends it: Ctrl-C, SIGTERM, `q` in the table. Returns
@@ -54,63 +95,34 @@ pub(super) async fn watch(board: &Board, mut show: Show) -> Result<Vec<Document>
 impl Show {
     /// JSON for programs, a table on a terminal, lines elsewhere.
     pub(super) fn new(json: bool) -> Self {
-        if json {
-            Self::Json
-        } else if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        if !json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
             Self::Table(None)
         } else {
-            Self::Lines(HashMap::new())
+            Self::Lines(Lines::new(json))
         }
     }
 
     fn changed(&mut self, board: &Board, mut ids: Vec<Arc<str>>) -> Result<(), Failure> {
+        let Self::Lines(lines) = self else {
+            return self.draw(board);
+        };
         ids.sort();
-        let mut text = String::new();
-        for slot in ids.iter().filter_map(|id| board.get(id)) {
+        let checked = ids.iter().filter_map(|id| {
+            let slot = board.get(id)?;
             let status = slot.status();
-            if status.checked.is_none() {
-                continue;
-            }
             let document = Document::new(slot.instance(), &status, &Default::default());
-            match self {
-                Self::Json => {
-                    text.push_str(&serde_json::to_string(&document).map_err(Failure::failed)?);
-                    text.push('\n');
-                }
-                Self::Lines(last) => {
-                    let line = words(&document);
-                    if last.get(slot.id()) != Some(&line) {
-                        text.push_str(&format!("{} {line}\n", clock(Timestamp::now().nanos())));
-                        last.insert(Arc::clone(slot.id()), line);
-                    }
-                }
-                Self::Table(_) => return self.draw(board),
-            }
-        }
-        if text.is_empty() {
-            Ok(())
-        } else {
-            print(&text)
-        }
+            status.checked.map(|_| (id, document))
+        });
+        let checked: Vec<_> = checked.collect();
+        lines.print(checked.iter().map(|(id, document)| (&***id, document)))
     }
 
     /// Time has passed; false if the user ends it.
     fn look(&mut self, board: &Board) -> Result<bool, Failure> {
-        if let Self::Table(Some(screen)) = self {
-            while event::poll(Duration::ZERO).map_err(terminal)? {
-                match event::read().map_err(terminal)? {
-                    Event::Key(key) if key.kind != KeyEventKind::Release => {
-                        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-                        if key.code == KeyCode::Char('q')
-                            || (control && key.code == KeyCode::Char('c'))
-                        {
-                            return Ok(false);
-                        }
-                    }
-                    Event::Resize(..) => screen.forget(),
-                    _ => {}
-                }
-            }
+        if let Self::Table(Some(screen)) = self
+            && is_ended(screen)?
+        {
+            return Ok(false);
         }
         self.draw(board)?;
         Ok(true)
@@ -132,7 +144,24 @@ impl Show {
     }
 }
 
-fn terminal(error: std::io::Error) -> Failure {
+/// Whether the user has ended it by a key.
+pub(super) fn is_ended(screen: &mut Screen) -> Result<bool, Failure> {
+    while event::poll(Duration::ZERO).map_err(terminal)? {
+        match event::read().map_err(terminal)? {
+            Event::Key(key) if key.kind != KeyEventKind::Release => {
+                let control = key.modifiers.contains(KeyModifiers::CONTROL);
+                if key.code == KeyCode::Char('q') || (control && key.code == KeyCode::Char('c')) {
+                    return Ok(true);
+                }
+            }
+            Event::Resize(..) => screen.forget(),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn terminal(error: std::io::Error) -> Failure {
     Failure::failed(format!("use the terminal: {error}"))
 }
 
