@@ -65,7 +65,7 @@ pub(crate) fn apply(session: &Session, args: &ApplyArgs) -> CommandResult {
 fn left_out(text: &str) -> impl Iterator<Item = &str> {
     let tables = text.lines().filter_map(|line| {
         let line = line.trim_start();
-        Some(line.get(..=line.find(']')?)?)
+        line.get(..=line.find(']')?)
     });
     tables.filter(|table| ["[agent]", "[global_tags]", "[tags]", "[control]"].contains(table))
 }
