@@ -87,7 +87,7 @@ fn checks_come_and_go_while_the_others_run_on() {
     let again = format!("servers=[\"{one}\"]");
     let refused = agent.cli(&["check", "add", "redis", "--id", "again", &again]);
     assert!(
-        refused.code == Some(1) && refused.err.contains("checks/cache"),
+        refused.code == Some(3) && refused.err.contains("checks/cache"),
         "{refused:?}"
     );
     // A change of options keeps what is known.
