@@ -37,7 +37,7 @@ async fn main() {
     match words.as_slice() {
         ["serve", port] => {
             let _fake = FakeRedis::on(&root, &format!("0.0.0.0:{port}")).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         ["check", port, servers, seconds] => {
             let number = |text: &str| text.parse::<u32>().unwrap();

@@ -270,7 +270,7 @@ fn password(args: &SentinelArgs) -> Result<Option<String>, Failure> {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| {
             Failure::failed(format!(
-                "read the password file {}: {error}",
+                "failed to read the password file {}: {error}",
                 path.display()
             ))
         })?;

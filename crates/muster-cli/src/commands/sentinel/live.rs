@@ -73,7 +73,8 @@ impl Lines {
 /// Shows what the checks find until somebody ends it: Ctrl-C, SIGTERM, `q` in the table. Returns
 /// what is known then.
 pub(super) async fn watch(board: &Board, mut show: Show) -> Result<Vec<Document>, Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("listen to signals: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("failed to listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let changes = board.subscribe(Interest::Changes);
@@ -162,7 +163,7 @@ pub(super) fn is_ended(screen: &mut Screen) -> Result<bool, Failure> {
 }
 
 pub(super) fn terminal(error: std::io::Error) -> Failure {
-    Failure::failed(format!("use the terminal: {error}"))
+    Failure::failed(format!("failed to use the terminal: {error}"))
 }
 
 fn frame(all: &[Document], (width, height): (usize, usize), style: Style) -> Vec<String> {

@@ -61,7 +61,7 @@ async fn once(mut fleets: FleetWatch, args: &WatchArgs) -> Result<(), Failure> {
     let late = |_| {
         let servers = &args.zookeeper;
         Failure::failed(format!(
-            "read from {servers}: no answer within {PATIENCE:?}"
+            "failed to read from {servers}: no answer within {PATIENCE:?}"
         ))
     };
     let fleet = read.map_err(late)?.map_err(Failure::failed)?;
@@ -76,7 +76,8 @@ async fn once(mut fleets: FleetWatch, args: &WatchArgs) -> Result<(), Failure> {
 }
 
 async fn follow(mut fleets: FleetWatch, json: bool) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("listen to signals: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("failed to listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let on_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
