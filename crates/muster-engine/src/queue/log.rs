@@ -159,13 +159,47 @@ impl Log {
         Ok(log)
     }
 
+    /// Opens the log like [`open`](Self::open) and takes back the metrics from number `tail` on: whole
+    /// calls of [`append`](Self::append), and nobody knows of them.
+    pub(crate) fn open_until(
+        folder: &Path,
+        bounds: Bounds,
+        tail: Option<u64>,
+    ) -> Result<Self, OpenError> {
+        let mut log = Self::open(folder, bounds)?;
+        if let Some(tail) = tail {
+            log.cut(tail).map_err(|source| OpenError::Io {
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
+        Ok(log)
+    }
+
+    fn cut(&mut self, tail: u64) -> io::Result<()> {
+        if self.tail <= tail {
+            return Ok(());
+        }
+        let last = self.segments.iter().rev().find(|last| last.first < tail);
+        let last = match last.map(|last| last.first) {
+            Some(first) => {
+                let (bytes, _) = Reader::open(&self.path(first), first)?.walk(tail)?;
+                let bytes = bytes.max(HEADER as u64);
+                Some(Segment { first, bytes })
+            }
+            None => None,
+        };
+        self.go_back(Mark { last, tail });
+        Ok(())
+    }
+
     /// Finds the end of the last segment and cuts off what is torn.
     fn find_tail(&mut self) -> io::Result<()> {
         let Some(last) = self.segments.back().copied() else {
             return Ok(());
         };
         let path = self.path(last.first);
-        let (end, tail) = Reader::open(&path, last.first)?.walk()?;
+        let (end, tail) = Reader::open(&path, last.first)?.walk(u64::MAX)?;
         if end < last.bytes {
             tracing::warn!(
                 "the last {} bytes of {} were not written whole and are cut off",
@@ -472,6 +506,14 @@ impl Log {
 
     fn path(&self, first: u64) -> PathBuf {
         self.folder.join(name(first))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A process that another thread is just starting has a copy of the file until it runs its
+        // program: closing the file alone would leave the folder locked that long.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -41,6 +41,9 @@ pub(super) struct OnDisk {
     window: u64,
     cursor: u64,
     tail: u64,
+    /// Behind this number the log may have what the queue still has in memory: it goes when the log is
+    /// opened.
+    pub cut: Option<u64>,
     /// The read position on disk.
     settled: u64,
     bytes: u64,
@@ -51,6 +54,9 @@ pub(super) struct OnDisk {
     /// What it gets; `None` in it if the disk cannot be read.
     served: Option<Option<Taken>>,
     trouble: Option<Trouble>,
+    /// So often the thread is to panic between its work and the note of it.
+    #[cfg(test)]
+    panics: u32,
 }
 
 /// How a log is closed.
@@ -78,6 +84,8 @@ pub(super) struct Job {
     pub limits: Limits,
     /// Whether what failed may be tried again already.
     pub retry: bool,
+    /// From which number on the log is cut off when it is opened.
+    pub cut: Option<u64>,
 }
 
 /// What came of a job.
@@ -124,12 +132,15 @@ impl OnDisk {
             window: 0,
             cursor: 0,
             tail: 0,
+            cut: None,
             settled: 0,
             bytes: 0,
             appending: Vec::new(),
             wanted: false,
             served: None,
             trouble: None,
+            #[cfg(test)]
+            panics: 0,
         };
         if let Some(log) = &log {
             this.adopt(log);
@@ -141,6 +152,7 @@ impl OnDisk {
     /// Takes the numbers from a log that was just opened. One that was closed meanwhile is read on
     /// from where it was read.
     fn adopt(&mut self, log: &Log) {
+        self.cut = None;
         self.settled = log.position();
         self.tail = log.tail();
         self.cursor = self.cursor.clamp(self.settled, self.tail);
@@ -277,6 +289,7 @@ impl State {
             read: (disk.wanted && lacking > 0).then_some((disk.cursor, lacking)),
             limits,
             retry,
+            cut: disk.cut,
         })
     }
 
@@ -295,8 +308,10 @@ impl State {
     }
 
     /// The thread ends, if that is still wanted.
-    pub(super) fn end(&mut self) -> bool {
-        if !self.is_over() {
+    pub(super) fn end(&mut self, removed: bool) -> bool {
+        let drained = self.disk.as_ref().is_some_and(|disk| disk.is_drained());
+        // The last was settled while the folder was closed: it is still to be removed.
+        if !self.is_over() || (drained && !removed) {
             return false;
         }
         if let Some(disk) = &mut self.disk {
@@ -325,6 +340,8 @@ impl State {
         let Some(disk) = &mut self.disk else {
             return news;
         };
+        #[cfg(test)]
+        disk.panic_if_told();
         let mut appending = std::mem::take(&mut disk.appending);
         for chunk in appending.split_off(done.appended).into_iter().rev() {
             self.chunks.push_front(chunk);
@@ -373,8 +390,8 @@ impl State {
         let Some(disk) = self.disk.as_mut().filter(|disk| disk.wanted) else {
             return;
         };
-        disk.wanted = false;
         if unreadable && disk.ready.is_empty() && disk.cursor < disk.tail {
+            disk.wanted = false;
             disk.served = Some(None);
             return;
         }
@@ -389,22 +406,49 @@ impl State {
             Metrics::new()
         };
         let taken = self.send_off(taken);
+        // Last: a writer that waits is served by the next thread if this one dies here.
         if let Some(disk) = &mut self.disk {
+            disk.wanted = false;
             disk.served = Some(Some(taken));
         }
     }
 
-    /// Gives the disk up: what is there is for the next start of the agent.
-    pub(super) fn abandon(&mut self) {
-        if let Some(mut disk) = self.disk.take() {
-            self.metrics -= disk.waiting();
-            if disk.in_flight {
-                self.metrics -= std::mem::take(&mut self.in_flight).len();
+    /// The thread died in the midst of a job: what it was appending is in memory again, to be appended
+    /// once more. With an open log some of it may be on disk already.
+    pub(super) fn recover(&mut self, was_open: bool) {
+        if let Some(disk) = &mut self.disk {
+            disk.cursor = disk.cursor.min(disk.tail);
+            if was_open {
+                disk.cut = Some(disk.tail);
             }
             for chunk in disk.appending.drain(..).rev() {
                 self.chunks.push_front(chunk);
             }
         }
+        self.count_anew();
+    }
+
+    /// Gives the disk up: what is there is for the next start of the output.
+    pub(super) fn abandon(&mut self) {
+        if let Some(mut disk) = self.disk.take() {
+            if disk.in_flight {
+                self.in_flight = Metrics::new();
+            }
+            for chunk in disk.appending.drain(..).rev() {
+                self.chunks.push_front(chunk);
+            }
+        }
+        self.count_anew();
+    }
+
+    /// Counts what waits: a thread that died may have left it half changed.
+    fn count_anew(&mut self) {
+        let from_disk = self.disk.as_ref().is_some_and(|disk| disk.in_flight);
+        let waiting = self.disk.as_ref().map_or(0, |disk| disk.waiting());
+        let memory: usize = self.chunks.iter().map(Chunk::len).sum();
+        self.metrics = waiting + self.in_flight.len() + memory;
+        let in_flight = self.in_flight.chunks().iter().filter(|_| !from_disk);
+        self.bytes = self.chunks.iter().chain(in_flight).map(weight).sum();
     }
 }
 

@@ -82,14 +82,16 @@ impl Reader {
         Ok(None)
     }
 
-    /// The length of what is whole, 0 if not even the header is; and the number after its last
-    /// metric.
-    pub(super) fn walk(mut self) -> io::Result<(u64, u64)> {
+    /// The length of what is whole and before the metric number `until`, 0 if not even the header is;
+    /// and the number after its last metric.
+    pub(super) fn walk(mut self, until: u64) -> io::Result<(u64, u64)> {
         let Some(mut at) = self.at else {
             return Ok((0, self.first));
         };
         let mut bytes = HEADER as u64;
-        while let Some(head) = segment::read_head(&mut self.file)? {
+        while at < until
+            && let Some(head) = segment::read_head(&mut self.file)?
+        {
             if !segment::read_payload(&mut self.file, head, &mut self.payload)? {
                 break;
             }

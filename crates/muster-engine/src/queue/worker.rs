@@ -5,10 +5,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use muster_metric::Timestamp;
-use muster_tasks::{BlockingCtx, Closed, Group};
+use muster_tasks::{BlockingCtx, Closed, Group, catch_panic_sync};
 
 use super::log::{Bounds, Log};
 use super::on_disk::{Closing, Done, Job};
@@ -17,6 +18,15 @@ use crate::stats::Stats;
 
 /// So often the thread looks whether it was cancelled, when nothing else wakes it.
 const LOOK_UP: Duration = Duration::from_secs(1);
+
+/// When the thread panicked it begins anew after this time, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// After so many panics in a row the disk is given up.
+const PANICS: u32 = 5;
+
+/// A thread that worked for so long may panic as often again.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// Abandons the disk if the thread ends in any other way than told.
 struct Guard(Option<Arc<OutputQueue>>);
@@ -48,10 +58,11 @@ impl OutputQueue {
         let (guard, told) = (Guard(Some(Arc::clone(self))), Arc::clone(stats));
         let spawned = group.spawn_blocking("buffer", move |cx| {
             let mut guard = guard;
-            if let Some(queue) = &guard.0 {
-                queue.work(&cx, &path, log, &told);
+            if let Some(queue) = &guard.0
+                && queue.live(&cx, &path, log, &told)
+            {
+                guard.0 = None;
             }
-            guard.0 = None;
         });
         if let Err(closed) = spawned {
             self.refused(&closed, stats);
@@ -104,14 +115,56 @@ impl OutputQueue {
         }
     }
 
-    /// The thread's life.
-    fn work(&self, cx: &BlockingCtx, path: &Path, mut log: Option<Log>, stats: &Stats) {
+    /// The thread's life: works, and begins anew after a panic. False if it panics too often.
+    fn live(&self, cx: &BlockingCtx, path: &Path, mut log: Option<Log>, stats: &Stats) -> bool {
+        let mut panics = 0;
+        loop {
+            let began = Instant::now();
+            let worked = catch_panic_sync(|| self.work(cx, path, &mut log, stats));
+            let Err(panic) = worked else { return true };
+            let was_open = log.take().is_some();
+            panics = if began.elapsed() < STEADY {
+                panics + 1
+            } else {
+                1
+            };
+            stats.panics.fetch_add(1, Relaxed);
+            let goes_on = panics < PANICS;
+            let then = if goes_on {
+                "it begins anew"
+            } else {
+                "metrics wait in memory from now on, and what is on disk is written when the output starts again"
+            };
+            let path = path.display();
+            let why = format!("the thread of the buffer {path} {panic}; {then}");
+            stats.error(why, Timestamp::now());
+            if !goes_on {
+                return false;
+            }
+            self.state.lock().recover(was_open);
+            self.pause(cx, PAUSE * 2_u32.pow(panics - 1));
+        }
+    }
+
+    /// Waits so long, or until the thread is to end.
+    fn pause(&self, cx: &BlockingCtx, time: Duration) {
+        let until = Instant::now() + time;
+        let mut state = self.state.lock();
+        while !state.is_over() && !cx.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let _ = self.work.wait_for(&mut state, left.min(LOOK_UP));
+        }
+    }
+
+    /// Works until it is told to end.
+    fn work(&self, cx: &BlockingCtx, path: &Path, log: &mut Option<Log>, stats: &Stats) {
         loop {
             let (job, over) = self.next_job(cx);
-            if let Some(job) = job {
-                self.round(&job, path, &mut log, stats);
-            }
-            if over && self.end(path, &mut log) {
+            let again = job.is_some_and(|job| self.round(&job, path, log, stats));
+            if over && !again && self.end(path, log) {
                 return;
             }
         }
@@ -138,11 +191,11 @@ impl OutputQueue {
         }
     }
 
-    /// One round of work on the disk.
-    fn round(&self, job: &Job, path: &Path, log: &mut Option<Log>, stats: &Stats) {
+    /// One round of work on the disk; true if it only opened the log, and the job is still to be done.
+    fn round(&self, job: &Job, path: &Path, log: &mut Option<Log>, stats: &Stats) -> bool {
         let mut done = Done::default();
         if log.is_none() && job.retry {
-            match Log::open(path, job.limits.bounds()) {
+            match Log::open_until(path, job.limits.bounds(), job.cut) {
                 // The job was made without knowing what is in it.
                 Ok(opened) => {
                     self.state.lock().adopt(&opened);
@@ -159,6 +212,7 @@ impl OutputQueue {
         } else {
             done.unreadable = true;
         }
+        let again = done.again;
         let news = self.state.lock().done(job, done);
         self.served.notify_waiters();
         let now = Timestamp::now();
@@ -171,20 +225,26 @@ impl OutputQueue {
         if news.recovered {
             tracing::info!(component = %stats.id(), "the disk takes metrics again");
         }
+        again
     }
 
     /// Ends the thread's work, unless that is not wanted any more.
     fn end(&self, path: &Path, log: &mut Option<Log>) -> bool {
-        let (removes, position, bounds) = {
+        let (removes, position, bounds, cut) = {
             let state = self.state.lock();
             let Some(disk) = state.disk.as_ref().filter(|_| state.is_over()) else {
                 return state.is_over();
             };
-            (disk.is_removed(), disk.position(), state.limits.bounds())
+            (
+                disk.is_removed(),
+                disk.position(),
+                state.limits.bounds(),
+                disk.cut,
+            )
         };
         let mut log = log.take();
         if log.is_none() && removes {
-            log = Log::open(path, bounds).ok();
+            log = Log::open_until(path, bounds, cut).ok();
         }
         // More may be settled since the last round.
         if let Some(mut log) = log {
@@ -200,7 +260,7 @@ impl OutputQueue {
         }
         // Only now: whoever opens the folder next must not find it taken. Metrics may go to the disk
         // again meanwhile.
-        let ended = self.state.lock().end();
+        let ended = self.state.lock().end(removes);
         self.served.notify_waiters();
         ended
     }

@@ -226,6 +226,39 @@ async fn a_queue_that_was_closed_opens_again(root: Group) {
     queue.close().await;
 }
 
+impl super::OnDisk {
+    pub(super) fn panic_if_told(&mut self) {
+        if self.panics > 0 {
+            self.panics -= 1;
+            panic!("told to");
+        }
+    }
+}
+
+fn panic_times(queue: &OutputQueue, times: u32) {
+    queue.state.lock().disk.as_mut().unwrap().panics = times;
+}
+
+#[muster_tasks::test]
+async fn a_thread_that_panics_begins_anew_and_nothing_is_lost_or_doubled(root: Group) {
+    let folder = tempfile::tempdir().unwrap();
+    let stats = stats();
+    let queue = OutputQueue::on_disk(LIMITS, folder.path().to_owned(), None);
+    queue.enter(&root, &stats);
+    queue.push(chunk(0, 15));
+    all_on_disk(&queue).await;
+    panic_times(&queue, 1);
+    queue.push(chunk(15, 10));
+    wait_for("the panic is told", || stats.observe().panics == 1).await;
+    let error = stats.observe().last_error.unwrap().message;
+    assert!(error.contains("told to"), "{error}");
+    all_on_disk(&queue).await;
+    queue.close().await;
+    let queue = start(&root, folder.path(), LIMITS);
+    assert_eq!(write_all(&queue).await, (0..25).collect::<Vec<_>>());
+    queue.close().await;
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Push,
