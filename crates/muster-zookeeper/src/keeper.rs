@@ -248,14 +248,18 @@ async fn unless_stopped(
     what: impl Future<Output = ()>,
 ) -> bool {
     tokio::pin!(what);
+    let mut state = shared.state.subscribe();
     loop {
-        let until = match &*shared.state.borrow() {
-            State::Suspended { until, .. } => Some(*until),
+        let until = match *state.borrow_and_update() {
+            State::Suspended { until, .. } => Some(until),
             _ => None,
         };
         let time_up = async {
             match until {
-                Some(until) => sleep_until(until.into()).await,
+                Some(until) => {
+                    sleep_until(until.into()).await;
+                    until
+                }
                 None => std::future::pending().await,
             }
         };
@@ -265,7 +269,9 @@ async fn unless_stopped(
             // An error says that nobody holds the session any more.
             _ = stop.wait_for(|stop| *stop) => return false,
             () = &mut what => return true,
-            () = time_up => shared.lose(Lost::TimeUp),
+            // A cage has connected, or has lost its connection: another time counts, or none.
+            _ = state.changed() => {}
+            until = time_up => shared.time_up(until),
         }
     }
 }
@@ -293,3 +299,6 @@ impl Pulse {
         self.still >= BEATS
     }
 }
+
+#[cfg(test)]
+mod tests;

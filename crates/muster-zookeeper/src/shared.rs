@@ -136,11 +136,23 @@ impl Shared {
         });
     }
 
-    /// What is bound to the session is gone, or must be taken for it.
+    /// The time of a session that was suspended until then is up, unless it is connected again. The servers may
+    /// know it still, so it is taken up nevertheless.
+    pub(crate) fn time_up(&self, suspended_until: Instant) {
+        self.state.send_if_modified(|state| {
+            let is_up =
+                matches!(*state, State::Suspended { until, .. } if until == suspended_until);
+            if is_up {
+                let (why, since) = (Lost::TimeUp, Instant::now());
+                *state = State::Lost { why, since };
+            }
+            is_up
+        });
+    }
+
+    /// The session is gone, and what is bound to it.
     pub(crate) fn lose(&self, why: Lost) {
-        if why != Lost::TimeUp {
-            self.link.lock().session = None;
-        }
+        self.link.lock().session = None;
         self.state.send_if_modified(|state| match state {
             State::Connecting if why != Lost::AuthFailed => false,
             State::Lost { why: same, .. } if *same == why => false,
