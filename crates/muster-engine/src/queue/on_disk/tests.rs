@@ -290,7 +290,6 @@ proptest! {
 
     /// Whatever happens, metrics leave in order, none is doubled, and those missing are counted.
     #[test]
-    #[ignore = "about one run in five waits for a thread that has ended: the cause is not found yet"]
     fn in_order_and_accounted_for(
         limit in 5usize..100,
         batch in 1usize..20,
