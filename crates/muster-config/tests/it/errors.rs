@@ -80,11 +80,11 @@ fn tables_that_are_none() {
         &[
             "muster.conf:1:3: secret stores are not supported yet (use environment variables: `password = \"${PASSWORD}\"`)",
             "muster.conf:3:2: `scaler` is not in this version yet",
-            "muster.conf:4:3: `sentinel` is not in this version yet",
+            "muster.conf:4:1: unknown check or publisher plugin `redis` (`--skip-unknown-plugins` leaves out what there is not)",
             "muster.conf:5:2: `cluster` is not in this version yet",
             "muster.conf:6:3: `leaks` is not in this version yet",
             "muster.conf:7:3: unknown table `input` (did you mean `inputs`?)",
-            "muster.conf:8:2: unknown table `wat` (known tables: agent, aggregators, control, global_tags, inputs, outputs, processors, tags)",
+            "muster.conf:8:2: unknown table `wat` (known tables: agent, aggregators, control, global_tags, inputs, outputs, processors, sentinel, tags)",
         ],
     );
 }
