@@ -91,7 +91,7 @@ fn row(document: &Document, now: i64) -> Vec<Cell> {
         since(document.checked_ms).into(),
         document.rtt_us.map_or_else(|| "-".to_owned(), took).into(),
         document.fails.to_string().into(),
-        text(&document.instance.facts.role).into(),
+        text(&document.instance.role).into(),
         Cell::toned(
             document
                 .detail

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_metric::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::status::{Facts, Instance, Reason, State, Status, Target, Verdict};
+use crate::status::{Instance, Reason, State, Status, Target, Verdict};
 
 /// The version of the document that this program writes. A reader refuses none: later versions only
 /// add keys.
@@ -81,9 +81,15 @@ pub struct InstanceDocument {
     /// The port; 0 if there is none.
     #[serde(default)]
     pub port: u16,
-    /// What the instance says of itself.
-    #[serde(flatten)]
-    pub facts: Facts,
+    /// What the instance says of itself: `master` or `slave`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// Changes with every start of the server.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run_id: String,
+    /// The server's version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub redis_version: String,
 }
 
 /// How a replica stands to its master, in a document.
@@ -152,7 +158,9 @@ impl Document {
                 cluster: instance.cluster.clone(),
                 host,
                 port,
-                facts: (*status.facts).clone(),
+                role: status.facts.role.clone(),
+                run_id: status.facts.run_id.clone(),
+                redis_version: status.facts.redis_version.clone(),
             },
             state: readers_state(status),
             suspect: status.state == State::Suspect,
@@ -256,6 +264,7 @@ fn word_or_other<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Reason, D:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Facts;
     use crate::status::{CheckKind, Loading, Replication};
 
     fn sample() -> Document {
