@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use muster_testkit::{Agent, Usage, eventually_within};
 
 use super::support::{
-    Ask, TO_FILE, agent, alone, assert_each_second, assert_gapless, mock, written,
+    Ask, Stalls, TO_FILE, agent, alone, assert_each_second, assert_gapless, mock, written,
 };
 
 const WELL: usize = 900;
@@ -55,6 +55,7 @@ fn most(agent: &Agent) -> Counts {
 #[test]
 fn mixed_faults_leave_the_others_alone() {
     let _alone = alone();
+    let stalls = Stalls::watch();
     let mut config = format!("{CONFIG}{TO_FILE}");
     for n in 0..WELL {
         config += &mock(&format!("well-{n}"), "");
@@ -144,11 +145,12 @@ fn mixed_faults_leave_the_others_alone() {
 
     let text = agent.read("out");
     let series = written(&text);
+    let stalls = stalls.end();
     for n in 0..WELL {
         let id = format!("well-{n}");
         let seen = &series[id.as_str()];
         assert_gapless(&id, seen, 0);
-        assert_each_second(&id, seen);
+        assert_each_second(&id, seen, &stalls);
         assert!(
             seen.len() >= TIME.as_secs() as usize,
             "{id}: {} metrics",

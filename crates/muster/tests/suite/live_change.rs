@@ -10,8 +10,8 @@ use muster_testkit::{Agent, Usage, eventually_within};
 use serde_json::{Value, json};
 
 use super::support::{
-    Ask, Random, SECOND, Seen, TO_FILE, agent, alone, assert_each_second, assert_gapless,
-    mock_options, percentile, step, written,
+    Ask, Random, SECOND, Seen, Stall, Stalls, TO_FILE, agent, alone, assert_each_second,
+    assert_gapless, mock_options, percentile, step, written,
 };
 
 /// Inputs before the storm; of these, `CHANGED` are changed and `REMOVED` removed.
@@ -172,6 +172,7 @@ fn refuse(agent: &Agent, number: usize) {
 #[test]
 fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
     let _alone = alone();
+    let stalls = Stalls::watch();
     let mut agent = agent(&format!("{CONFIG}{TO_FILE}")).start();
     // One of each first, so that what is made once is there when the counts are taken.
     agent.change(&[step(
@@ -262,7 +263,7 @@ fn untouched_inputs_miss_nothing_while_others_come_change_and_go() {
 
     let text = agent.read("out");
     let series = written(&text);
-    check(&series, end);
+    check(&series, end, &stalls.end());
     let p99 = percentile(&took, 99);
     if others > QUIET {
         eprintln!(
@@ -289,7 +290,7 @@ fn tree(agent: &Agent) -> String {
     agent.api("GET", "/debug/tasks", &Value::Null).body
 }
 
-fn check(series: &BTreeMap<&str, Vec<Seen>>, end: i64) {
+fn check(series: &BTreeMap<&str, Vec<Seen>>, end: i64, stalls: &[Stall]) {
     let mut metrics = 0;
     for number in 0..BASE {
         let id = base_id(number);
@@ -306,7 +307,7 @@ fn check(series: &BTreeMap<&str, Vec<Seen>>, end: i64) {
             seen.last()
         );
         if id.starts_with("untouched") {
-            assert_each_second(&id, seen);
+            assert_each_second(&id, seen, stalls);
         }
     }
     for number in 0..ADDED {
