@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_metric::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::words::words;
 
@@ -208,16 +207,13 @@ impl Instance {
 }
 
 /// What the instance says of itself. Empty where it was not asked or has not answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `master` or `slave`, in Redis' own words.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub role: String,
     /// Changes with every start of the server.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub run_id: String,
     /// The server's version.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub redis_version: String,
 }
 
