@@ -1,0 +1,34 @@
+//! Decides, purely, how many temporary GitLab runner servers there shall be, which to drain and
+//! which to remove.
+//!
+//! No clock, no chance and no input or output in here: [`decide`] is a function of the
+//! [`Config`], the [`Observation`], the [`Ledger`] and the time that it is handed. What it wants is
+//! a list of [`Event`]s, which the caller makes durable in the ledger first, and of [`Action`]s,
+//! which the caller carries out then; how they went comes back as events.
+//!
+//! ```text
+//! observation ─┐                     ┌─ events ──> ledger (on disk) ─┐
+//! ledger ──────┼──> decide ──────────┼─ actions ─> provider, GitLab ─┼─> events
+//! config, now ─┘                     └─ explanation ─> record        │
+//!      ^──────────────────────────────────────────────────────────────┘
+//! ```
+
+pub mod config;
+mod decision;
+mod ledger;
+mod observation;
+pub mod provider;
+mod reading;
+mod time;
+
+pub use config::Config;
+pub use decision::{Action, Alarm, Decision, Explanation, Gate, GateResult, PoolExplanation};
+pub use ledger::{
+    Drain, Event, Happening, Ledger, Memory, PausedHost, Server, ServerName, ServerState, Tally,
+};
+pub use observation::{
+    Host, Job, JobState, Jobs, Observation, Pipeline, PoolObservation, RunnerView,
+};
+pub use provider::ProviderId;
+pub use reading::Reading;
+pub use time::Time;

@@ -1,0 +1,1 @@
+//! Who has the servers of the scaler: one file a provider.

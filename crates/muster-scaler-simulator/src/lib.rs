@@ -1,0 +1,1 @@
+//! Simulates a day of GitLab jobs under the scaler and under other rules.

@@ -1,0 +1,1 @@
+//! Watches whether the GitLab runners can bear their jobs, and brings servers when they cannot.
