@@ -26,6 +26,9 @@ use subscription::Listener;
 /// So many transitions of each instance are kept.
 const MOST_TRANSITIONS: usize = 100;
 
+/// Nothing is expected of an instance that nobody checks.
+const NEVER: u64 = u64::MAX;
+
 /// What all checks of an agent know. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Board(Arc<Inner>);
@@ -38,6 +41,8 @@ struct Inner {
     opened: AtomicU64,
     instances: AtomicUsize,
     failing: AtomicUsize,
+    #[cfg(feature = "testing")]
+    faults: crate::testing::Faults,
 }
 
 /// A slot, told apart from others that had the same ID.
@@ -84,6 +89,7 @@ impl Board {
             number,
             instance,
             component: Mutex::default(),
+            expected: AtomicU64::new(NEVER),
             record: Mutex::new(Record {
                 machine: Machine::new(thresholds, self.0.clock.now()),
                 transitions: VecDeque::new(),
@@ -99,6 +105,12 @@ impl Board {
         drop(slots);
         self.0.tell(&id, true);
         Ok(slot)
+    }
+
+    /// Panics on request.
+    #[cfg(feature = "testing")]
+    pub fn faults(&self) -> &crate::testing::Faults {
+        &self.0.faults
     }
 
     /// The slot of an instance.
@@ -128,6 +140,17 @@ impl Board {
     /// Whether the last checks of more than half of all instances failed.
     pub fn is_mostly_failing(&self) -> bool {
         self.0.failing.load(Relaxed) * 2 > self.len()
+    }
+
+    /// The IDs of instances whose check stands still: three intervals (at least 3 s) after it was due
+    /// it has not come to its end. A check that waits after a panic is not due, and an instance that
+    /// nobody checks has no check. After the machine was suspended, all stand still for a moment.
+    pub fn standing_still(&self) -> Vec<Arc<str>> {
+        let now = micros(self.0.clock.now().steady);
+        let slots = self.0.slots.read();
+        let slots = slots.values().filter_map(|place| place.slot.upgrade());
+        let still = slots.filter(|slot| slot.expected.load(Relaxed) < now);
+        still.map(|slot| Arc::clone(&slot.id)).collect()
     }
 
     /// Follows what happens on the board. What is on it already counts as changed.
@@ -163,6 +186,8 @@ pub struct Slot {
     number: u64,
     instance: Instance,
     component: Mutex<Arc<str>>,
+    /// When its check must have come to its end, in microseconds of the board's clock.
+    expected: AtomicU64,
     record: Mutex<Record>,
     board: Arc<Inner>,
 }
@@ -209,6 +234,12 @@ impl Slot {
         self.record.lock().machine.set_thresholds(thresholds);
     }
 
+    /// Says until when its check must have come to its end, by the board's clock; `None` when nobody
+    /// checks it any more.
+    pub fn expect_until(&self, steady: Option<Duration>) {
+        self.expected.store(steady.map_or(NEVER, micros), Relaxed);
+    }
+
     /// Takes the result of a check that ended at `at`; see [`Machine::observe`]. Never waits for a
     /// reader.
     pub fn observe(&self, at: Moment, answer: Answer, late: Duration) -> Option<Transition> {
@@ -253,4 +284,8 @@ impl Drop for Slot {
         }
         self.board.tell(&self.id, true);
     }
+}
+
+fn micros(steady: Duration) -> u64 {
+    u64::try_from(steady.as_micros()).unwrap_or(NEVER)
 }

@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::health::Health;
 use crate::probe::Probe;
 use crate::schedule::Schedule;
-use crate::status::{Answer, Class, Outcome, Reason};
+use crate::status::{Answer, Class, Outcome, Reason, patience};
 
 /// The pause after a panic doubles with each that follows at once, between these.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -70,14 +70,16 @@ impl Checker {
         let mut panics = 0;
         let mut due = schedule.first(clock.now().steady);
         loop {
+            self.slot
+                .expect_until(Some(due + patience(self.timing.interval)));
             let at = clock.instant(due);
             if cx.run(tokio::time::sleep_until(at)).await.is_err() {
-                return;
+                break;
             }
             // Boxed, so that a task takes little memory while it waits.
             let round = Box::pin(catch_panic(self.round(&mut probe, due)));
             let Ok(round) = cx.run(round).await else {
-                return;
+                break;
             };
             let mut from = clock.now().steady;
             match round {
@@ -93,10 +95,14 @@ impl Checker {
             self.health.overruns.fetch_add(passed, Relaxed);
             due = schedule.next(from);
         }
+        // Only here: of a task that ended in another way something is still expected.
+        self.slot.expect_until(None);
     }
 
     /// One check.
     async fn round(&self, probe: &mut Option<Box<dyn Probe>>, due: Duration) {
+        #[cfg(feature = "testing")]
+        self.board.faults().reach(crate::testing::Point::Check);
         let clock = self.board.clock();
         let began = clock.now();
         let late = began.steady.saturating_sub(due);

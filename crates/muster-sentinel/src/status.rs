@@ -299,7 +299,7 @@ impl Status {
 
     /// For how long a reader may take the status as current: three intervals, at least 3 s.
     pub fn ttl(&self) -> Duration {
-        (self.interval * 3).max(Duration::from_secs(3))
+        patience(self.interval)
     }
 
     /// Whether it is up as far as is known: the verdict is up, suspect or not.
@@ -314,6 +314,11 @@ impl Status {
         let link = |s: &Self| s.replication.map(|replication| replication.link);
         key(self) != key(other) || self.facts != other.facts || link(self) != link(other)
     }
+}
+
+/// A check at this interval stands still if nothing has come of it for so long.
+pub(crate) fn patience(interval: Duration) -> Duration {
+    (interval * 3).max(Duration::from_secs(3))
 }
 
 /// A change of state or reason.

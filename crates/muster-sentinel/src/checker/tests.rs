@@ -215,3 +215,26 @@ async fn a_cancel_ends_a_check_that_runs(group: Group) {
     world.end().await;
     assert!(group.stop().await.is_clean());
 }
+
+#[muster_tasks::test(start_paused = true)]
+async fn a_check_stands_still_only_when_nothing_comes_of_it(group: Group) {
+    let world = World::new(&group, |number| match number % 3 {
+        0 => Act::Answer(Reason::Refused),
+        1 => Act::Slow(SECOND * 3600),
+        _ => Act::Panic,
+    });
+    // The first tick of a check, a panic and its pause: nothing of it is a stand-still.
+    for _ in 0..1000 {
+        sleep(SECOND / 10).await;
+        assert!(world.board.standing_still().is_empty());
+    }
+    // The clock goes on, and the task does not.
+    tokio::time::advance(SECOND * 10).await;
+    assert_eq!(world.board.standing_still(), [Arc::clone(world.slot.id())]);
+    sleep(SECOND * 2).await;
+    assert!(world.board.standing_still().is_empty());
+    let (board, _slot) = (world.board.clone(), Arc::clone(&world.slot));
+    world.end().await;
+    tokio::time::advance(SECOND * 100).await;
+    assert!(board.standing_still().is_empty(), "nobody checks it");
+}
