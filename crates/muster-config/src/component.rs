@@ -177,7 +177,7 @@ impl Facts<'_> {
             position,
         } = self;
         match row.kind() {
-            Kind::Input | Kind::Check | Kind::Publisher => {
+            Kind::Input | Kind::Check | Kind::Publisher | Kind::Scaler => {
                 let service = !matches!(row.build, Build::Input(_));
                 let facts = InputFacts {
                     global_tags,
@@ -234,12 +234,14 @@ fn take<T: Default>(result: Result<T, Vec<OptionError>>, errors: &mut Vec<Option
 fn build(build: &Build, cx: &BuildContext) -> Result<BuiltPlugin, Vec<OptionError>> {
     match build {
         Build::Input(build) => build(cx).map(BuiltPlugin::Input),
-        Build::Service(build) => build(cx).map(BuiltPlugin::Service),
         Build::Processor(build) => build(cx).map(BuiltPlugin::Processor),
         Build::StatefulProcessor(build) => build(cx).map(BuiltPlugin::StatefulProcessor),
         Build::Aggregator(build) => build(cx).map(BuiltPlugin::Aggregator),
         Build::Output(build) => build(cx).map(BuiltPlugin::Output),
-        Build::Check(build) | Build::Publisher(build) => build(cx).map(BuiltPlugin::Service),
+        Build::Service(build)
+        | Build::Check(build)
+        | Build::Publisher(build)
+        | Build::Scaler(build) => build(cx).map(BuiltPlugin::Service),
     }
 }
 

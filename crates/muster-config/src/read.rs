@@ -20,10 +20,10 @@ use crate::{
 use components::Entry;
 
 /// Tables that Muster will have.
-const LATER: [&str; 3] = ["cluster", "leaks", "scaler"];
+const LATER: [&str; 2] = ["cluster", "leaks"];
 
 /// Tables of which there is one.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "agent",
     "aggregators",
     "control",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 9] = [
     "inputs",
     "outputs",
     "processors",
+    "scaler",
     "sentinel",
     "tags",
 ];
@@ -106,6 +107,9 @@ impl<'d, 't> Reader<'d, 't> {
                 (_, _) if LATER.contains(&name) => {
                     let message = format!("`{name}` is not in this version yet");
                     self.report([Diagnostic::error(message).at(document.place(key.span()))]);
+                }
+                ("scaler", node_value) if section::holds_tables(node_value) => {
+                    self.read_plugin(document, &[Kind::Scaler], name, name, node);
                 }
                 (_, DeValue::Table(plugins)) if !kinds.is_empty() => {
                     self.read_plugins(document, &kinds, name, plugins);

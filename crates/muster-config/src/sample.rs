@@ -46,6 +46,7 @@ pub fn sample(registry: &Registry, options: &SampleOptions) -> String {
         Kind::Input,
         Kind::Check,
         Kind::Publisher,
+        Kind::Scaler,
     ] {
         if wants(kind.plural()) {
             let mut title = kind.plural().to_owned();
@@ -100,13 +101,11 @@ fn plugins(out: &mut String, registry: &Registry, kind: Kind, options: &SampleOp
 /// One component, ready to use.
 fn plugin(row: &PluginRow) -> String {
     let kind = row.kind();
-    let mut out = format!(
-        "# {}: {}\n[[{}.{}]]\n",
-        row.name,
-        row.summary,
-        kind.table(),
-        row.name
-    );
+    let header = match kind {
+        Kind::Scaler => format!("[{}]", kind.table()),
+        kind => format!("[[{}.{}]]", kind.table(), row.name),
+    };
+    let mut out = format!("# {}: {}\n{header}\n", row.name, row.summary);
     let mut docs = (row.options)();
     if (kind, row.name) == (Kind::Output, DEFAULT_OUTPUT) {
         // The one option that the default configuration sets.

@@ -59,6 +59,7 @@ pub(crate) struct Groups {
     pub(crate) outputs: Group,
     pub(crate) checks: Group,
     pub(crate) publishers: Group,
+    pub(crate) scalers: Group,
     /// Where the threads of queues on disk live.
     pub(crate) buffers: Group,
     /// Where removed components are waited for.
@@ -75,6 +76,7 @@ impl Groups {
             Kind::Output => &self.outputs,
             Kind::Check => &self.checks,
             Kind::Publisher => &self.publishers,
+            Kind::Scaler => &self.scalers,
         }
     }
 
@@ -98,6 +100,7 @@ impl Groups {
                 .build(),
             checks: parent.group("checks"),
             publishers: parent.group("publishers"),
+            scalers: parent.group("scalers"),
             buffers: parent
                 .builder("buffers")
                 .blocking_limit(BUFFER_THREADS)

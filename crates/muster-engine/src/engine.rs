@@ -603,9 +603,12 @@ impl Engine {
         };
         // Publishers first: that checks end is no news about what they checked.
         let mut reports = vec![stop(&groups.publishers, grace).await];
-        let (inputs, checks) =
-            tokio::join!(stop(&groups.inputs, grace), stop(&groups.checks, grace));
-        reports.extend([inputs, checks]);
+        let (inputs, checks, scalers) = tokio::join!(
+            stop(&groups.inputs, grace),
+            stop(&groups.checks, grace),
+            stop(&groups.scalers, grace)
+        );
+        reports.extend([inputs, checks, scalers]);
         reports.push(stop(&groups.processors, Duration::ZERO).await);
         reports.push(stop(&groups.aggregators, Duration::ZERO).await);
         self.empty_pipeline();

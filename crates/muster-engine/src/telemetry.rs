@@ -81,7 +81,7 @@ impl Telemetry for Internal {
                     totals.dropped += component.queue.map_or(0, |queue| queue.dropped);
                     totals.write_errors += observed.errors;
                 }
-                Kind::Processor | Kind::Aggregator | Kind::Check | Kind::Publisher => {}
+                _ => {}
             }
             if per_instance {
                 let id = component.definition.id.id.to_string();
@@ -134,6 +134,7 @@ impl Internal {
             Kind::Output => "internal_write",
             Kind::Check => "internal_check",
             Kind::Publisher => "internal_publish",
+            Kind::Scaler => "internal_scale",
         };
         let key = format!(
             "{} {}/{}",
@@ -178,7 +179,7 @@ impl Internal {
                 field("metrics_dropped", observed.dropped);
                 field("panics", observed.panics);
             }
-            Kind::Check | Kind::Publisher => {
+            Kind::Check | Kind::Publisher | Kind::Scaler => {
                 field("metrics_gathered", observed.metrics);
                 field("metrics_filtered", observed.filtered);
                 field("metrics_dropped", observed.dropped);
@@ -204,7 +205,7 @@ impl Internal {
             Kind::Input => Some("gather_time_ns"),
             Kind::Aggregator => Some("push_time_ns"),
             Kind::Output => Some("write_time_ns"),
-            Kind::Processor | Kind::Check | Kind::Publisher => None,
+            Kind::Processor | Kind::Check | Kind::Publisher | Kind::Scaler => None,
         };
         if let Some(name) = time {
             metric.add_new_field(name, average);

@@ -33,6 +33,7 @@ impl PluginRow {
             Build::Output(_) => Kind::Output,
             Build::Check(_) => Kind::Check,
             Build::Publisher(_) => Kind::Publisher,
+            Build::Scaler(_) => Kind::Scaler,
         }
     }
 }
@@ -71,6 +72,8 @@ pub enum Build {
     Check(fn(&BuildContext) -> Built<Box<dyn ServiceInput>>),
     /// A publisher: it works on its own, and its metrics say how that goes.
     Publisher(fn(&BuildContext) -> Built<Box<dyn ServiceInput>>),
+    /// A scaler: it works on its own, and its metrics say what it sees and does.
+    Scaler(fn(&BuildContext) -> Built<Box<dyn ServiceInput>>),
 }
 
 /// What a constructor is given.

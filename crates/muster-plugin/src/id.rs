@@ -22,17 +22,20 @@ pub enum Kind {
     Check,
     /// Tells others what the checks found.
     Publisher,
+    /// Brings and removes servers.
+    Scaler,
 }
 
 impl Kind {
     /// All kinds, those of the data path first, in its order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Input,
         Self::Processor,
         Self::Aggregator,
         Self::Output,
         Self::Check,
         Self::Publisher,
+        Self::Scaler,
     ];
 
     /// The word for one component of this kind.
@@ -44,6 +47,7 @@ impl Kind {
             Self::Output => "output",
             Self::Check => "check",
             Self::Publisher => "publisher",
+            Self::Scaler => "scaler",
         }
     }
 
@@ -56,14 +60,16 @@ impl Kind {
             Self::Output => "outputs",
             Self::Check => "checks",
             Self::Publisher => "publishers",
+            Self::Scaler => "scalers",
         }
     }
 
     /// The table of the configuration below which components of this kind stand. Checks and
-    /// publishers share one: their plugins' names differ.
+    /// publishers share one: their plugins' names differ. A scaler is that table itself.
     pub fn table(self) -> &'static str {
         match self {
             Self::Check | Self::Publisher => "sentinel",
+            Self::Scaler => "scaler",
             other => other.plural(),
         }
     }

@@ -132,6 +132,7 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
             "interval",
         ),
         Kind::Publisher => ("file", "status", "path=/run/muster/checks.json", "refresh"),
+        Kind::Scaler => ("scaler", "scaler", "owner=ci mode=observe", "mode"),
     };
     let first = options.split_whitespace().next().unwrap_or_default();
     let text = |lines: &[String]| {
@@ -172,7 +173,7 @@ pub(crate) fn examples(kind: Kind) -> [(&'static str, String); 8] {
                     ]) + "\n\nThe metrics are really written."
                 }
                 Kind::Check => text(&[format!("test {id}"), format!("test {plugin} {options}")]),
-                Kind::Publisher => "Publishers cannot be tried.".to_owned(),
+                Kind::Publisher | Kind::Scaler => format!("A {k} cannot be tried."),
                 Kind::Processor | Kind::Aggregator => {
                     text(&[
                         format!("test {id} --metrics sample.lp"),

@@ -336,6 +336,8 @@ impl<'d, 't> Reader<'d, 't> {
         }
         match resolved("alias").as_deref().and_then(from_alias) {
             Some(id) => (id, Origin::Alias),
+            // There is one, as a rule: what it holds goes on when an option changes.
+            None if entry.kind == Kind::Scaler => (entry.plugin.to_owned(), Origin::Given),
             None => hashed(),
         }
     }

@@ -178,7 +178,7 @@ pub(crate) fn options_of_kind(kind: Kind) -> Vec<OptionDoc> {
         Kind::Processor => ProcessorOptions::describe(),
         Kind::Aggregator => AggregatorOptions::describe(),
         Kind::Output => OutputOptions::describe(),
-        Kind::Check | Kind::Publisher => {
+        Kind::Check | Kind::Publisher | Kind::Scaler => {
             let mut docs = InputOptions::describe();
             docs.retain(|doc| !ABOUT_GATHERS.contains(&doc.name.as_str()));
             docs

@@ -86,8 +86,9 @@ pub(super) async fn test(
             .ok_or_else(|| ApiError::not_found(format!("there is no {}/{id}", kind.plural())))?,
     };
     let (mut put, global_tags) = match (kind, metrics) {
-        (Kind::Publisher, _) => {
-            return Err(ApiError::bad_request("publishers cannot be tried"));
+        (Kind::Publisher | Kind::Scaler, _) => {
+            let message = format!("{} cannot be tried", kind.plural());
+            return Err(ApiError::bad_request(message));
         }
         (Kind::Input | Kind::Check, None) => (Vec::new(), api.controller.agent().1),
         (Kind::Input | Kind::Check, Some(_)) => {

@@ -69,9 +69,10 @@ impl Stage {
         let cx = BuildContext::new(row, options)?;
         Ok(match row.build {
             Build::Input(build) => Plugin::Input(build(&cx)?),
-            Build::Service(build) | Build::Check(build) | Build::Publisher(build) => {
-                Plugin::Service(build(&cx)?)
-            }
+            Build::Service(build)
+            | Build::Check(build)
+            | Build::Publisher(build)
+            | Build::Scaler(build) => Plugin::Service(build(&cx)?),
             Build::Processor(build) => Plugin::Processor(build(&cx)?),
             Build::StatefulProcessor(build) => Plugin::StatefulProcessor(build(&cx)?),
             Build::Aggregator(build) => Plugin::Aggregator(build(&cx)?),
