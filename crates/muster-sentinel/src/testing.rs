@@ -1,9 +1,11 @@
-//! A server that speaks Redis' protocol as it is told, for tests.
+//! For tests: a server that speaks Redis' protocol as it is told, and panics on request.
 
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot listen on loopback fails"
 )]
+
+mod faults;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+pub use self::faults::{Faults, Point};
 use crate::resp::{self, Limits, Reply};
 
 /// What a [`FakeRedis`] does with a request.

@@ -17,6 +17,7 @@ mod ports;
 mod process;
 mod redis;
 mod servers;
+mod stalls;
 mod wait;
 mod zookeeper;
 
@@ -26,5 +27,6 @@ pub use ports::free_ports;
 pub use process::{Process, Usage, usage_of_this_process};
 pub use redis::{Redis, RedisSentinel};
 pub use servers::{InfluxDb, NodeExporter, Prometheus, VictoriaMetrics};
+pub use stalls::{Stall, Stalls};
 pub use wait::{eventually, eventually_within};
 pub use zookeeper::{ZooKeeper, ZooKeeperEnsemble};

@@ -199,6 +199,8 @@ impl ServiceInput for ZooKeeperPublisher {
         let session = Session::start(&cx.group(), self.session.clone());
         let session =
             session.map_err(|error| PluginError::new("start a session").because(error))?;
+        #[cfg(feature = "testing")]
+        board.faults().set_session(Some(session.clone()));
         let interest = if self.options.write_every_check {
             Interest::EveryCheck
         } else {

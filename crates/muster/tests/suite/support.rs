@@ -1,11 +1,10 @@
 //! What the tests share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread::JoinHandle;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+pub(crate) use muster_testkit::{Stall, Stalls};
 use muster_testkit::{Agent, AgentBuilder, Response, eventually_within, request_unix};
 use serde_json::{Value, json};
 
@@ -107,59 +106,12 @@ pub(crate) fn assert_gapless(name: &str, seen: &[Seen], from: i64) {
 pub(crate) fn assert_each_second(name: &str, seen: &[Seen], stalls: &[Stall]) {
     for pair in seen.windows(2) {
         let step = pair[1].at.div_euclid(SECOND) - pair[0].at.div_euclid(SECOND);
-        let stood_still = |stall: &Stall| stall.to > pair[0].at && stall.from < pair[1].at + SECOND;
+        let stood_still = |stall: &Stall| stall.touches(pair[0].at, pair[1].at + SECOND);
         assert!(
             step == 1 || (step > 1 && stalls.iter().any(stood_still)),
             "{name}: a tick is missing or double at {:?} (step {step}; the machine stood still: {stalls:?})",
             pair[0]
         );
-    }
-}
-
-/// A time in which a thread that only sleeps did not get to run: the whole machine stood still.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stall {
-    from: i64,
-    to: i64,
-}
-
-/// Notes when the machine stands still.
-pub(crate) struct Stalls {
-    over: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Stall>>,
-}
-
-/// A sleep of 20 ms that takes longer than this is a stall.
-const STALL: i64 = SECOND / 4;
-
-impl Stalls {
-    pub(crate) fn watch() -> Self {
-        let over = Arc::<AtomicBool>::default();
-        let end = Arc::clone(&over);
-        let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
-        let thread = std::thread::spawn(move || {
-            let (mut stalls, mut from) = (Vec::new(), now());
-            while !end.load(Relaxed) {
-                std::thread::sleep(Duration::from_millis(20));
-                let to = now();
-                if to - from > STALL {
-                    stalls.push(Stall { from, to });
-                }
-                from = to;
-            }
-            stalls
-        });
-        Self { over, thread }
-    }
-
-    /// All stalls since the beginning.
-    pub(crate) fn end(self) -> Vec<Stall> {
-        self.over.store(true, Relaxed);
-        let stalls = self.thread.join().unwrap();
-        if !stalls.is_empty() {
-            eprintln!("the machine stood still {} times: {stalls:?}", stalls.len());
-        }
-        stalls
     }
 }
 
