@@ -7,18 +7,21 @@
 
 mod serve;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use muster_tasks::{BlockingCtx, catch_panic_sync, timeout};
 use tokio::sync::{mpsc, oneshot};
-use zookeeper_client::{Client, Error as ClientError, SessionInfo};
+use zookeeper_client::{Client, Connector, Error as ClientError, SessionInfo};
 
 use self::serve::serve;
 use crate::ErrorKind;
 use crate::shared::{Job, Shared};
+use crate::tunnel::Tunnel;
 
 /// How long the end of a runtime may take.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -31,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) shared: Arc<Shared>,
     pub(crate) generation: u64,
     /// The servers, in the order in which to try them.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) servers: Vec<Place>,
     /// How long each of them has for its answer.
     pub(crate) attempt: Duration,
     /// The session to take up.
@@ -39,6 +42,16 @@ pub(crate) struct Plan {
     /// Moves on while the thread does.
     pub(crate) beat: Arc<AtomicU64>,
 }
+
+/// Where a server is.
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    /// As what it was given: its name, or its address.
+    pub(crate) host: String,
+}
+
+/// A client that is connected, and what carries its bytes where that is not the system alone.
+type Connected = (Client, LocalBoxFuture<'static, Infallible>);
 
 /// What a cage is told.
 pub(crate) struct Orders {
@@ -88,7 +101,7 @@ impl From<Ended> for Report {
 pub(crate) fn run(plan: &Plan, orders: Orders, cx: &BlockingCtx) -> Report {
     cx.at("serving a connection");
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -111,14 +124,20 @@ async fn drive(plan: &Plan, mut orders: Orders) -> Report {
         closed = &mut orders.close => Err(leave_early(closed.is_ok())),
         connected = connect(plan, &mut failed) => connected,
     };
-    let (client, server) = match connected {
+    let ((client, carrier), server) = match connected {
         Ok(connected) => connected,
         Err(ended) => return Report { ended, failed },
     };
-    let ended = match prepare(plan, &client).await {
-        Ok(()) if !plan.shared.connected(plan.generation, &client, server) => Ended::Abandoned,
-        Ok(()) => serve(plan, orders, client).await,
-        Err(ended) => ended,
+    let served = async {
+        match prepare(plan, &client).await {
+            Ok(()) if !plan.shared.connected(plan.generation, &client, server) => Ended::Abandoned,
+            Ok(()) => serve(plan, orders, client).await,
+            Err(ended) => ended,
+        }
+    };
+    let ended = tokio::select! {
+        ended = served => ended,
+        never = carrier => match never {},
     };
     if matches!(ended, Ended::Disconnected | Ended::Poisoned(_)) {
         failed.push(server);
@@ -136,10 +155,14 @@ fn leave_early(on_request: bool) -> Ended {
 }
 
 /// Tries each server once.
-async fn connect(plan: &Plan, failed: &mut Vec<SocketAddr>) -> Result<(Client, SocketAddr), Ended> {
+async fn connect(
+    plan: &Plan,
+    failed: &mut Vec<SocketAddr>,
+) -> Result<(Connected, SocketAddr), Ended> {
     let options = &plan.shared.options;
     let mut why = String::from("there is no address");
-    for &server in &plan.addresses {
+    for place in &plan.servers {
+        let server = place.address;
         plan.beat.fetch_add(1, Ordering::Relaxed);
         // One server and no second round: when to try which is decided here.
         let mut connector = Client::connector()
@@ -152,11 +175,10 @@ async fn connect(plan: &Plan, failed: &mut Vec<SocketAddr>) -> Result<(Client, S
         if let Some(session) = &plan.session {
             connector = connector.with_session(session.clone());
         }
-        let address = server.to_string();
-        match timeout(plan.attempt, connector.connect(&address)).await {
-            Ok(Ok(client)) => return Ok((client, server)),
-            Ok(Err(ClientError::SessionExpired)) => return Err(Ended::Expired),
-            Ok(Err(ClientError::AuthFailed)) => return Err(Ended::AuthFailed),
+        match timeout(plan.attempt, connect_to(plan, place, connector)).await {
+            Ok(Ok(connected)) => return Ok((connected, server)),
+            Ok(Err(Refused::Client(ClientError::SessionExpired))) => return Err(Ended::Expired),
+            Ok(Err(Refused::Client(ClientError::AuthFailed))) => return Err(Ended::AuthFailed),
             Ok(Err(error)) => why = format!("{server}: {error}"),
             Err(_) => why = format!("{server}: it says nothing for {:?}", plan.attempt),
         }
@@ -164,6 +186,37 @@ async fn connect(plan: &Plan, failed: &mut Vec<SocketAddr>) -> Result<(Client, S
         failed.push(server);
     }
     Err(Ended::Unreachable(why))
+}
+
+/// Why a server did not take us.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("TLS: {0}")]
+    Tls(#[from] std::io::Error),
+}
+
+/// Connects to one server.
+async fn connect_to(plan: &Plan, place: &Place, by: Connector) -> Result<Connected, Refused> {
+    let Some(tls) = &plan.shared.options.tls else {
+        let client = by.connect(&place.address.to_string()).await?;
+        return Ok((client, Box::pin(std::future::pending())));
+    };
+    let tunnel = Tunnel::open(tls, place.address, &place.host).await?;
+    let entrance = tunnel.entrance.to_string();
+    let mut carrier: LocalBoxFuture<'static, Infallible> = Box::pin(async move {
+        if let Err(error) = tunnel.carry().await {
+            tracing::debug!(%error, "a TLS connection to ZooKeeper has ended");
+        }
+        // The client notices it by itself.
+        std::future::pending().await
+    });
+    let client = tokio::select! {
+        connected = by.connect(&entrance) => connected?,
+        never = &mut carrier => match never {},
+    };
+    Ok((client, carrier))
 }
 
 /// Sees to it that what is read is not older than what was read before, and that the root is there.

@@ -9,7 +9,7 @@ use muster_tasks::{Ctx, Group, TaskHandle, timeout};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::cage::{self, Ended, Orders, Plan, Report};
+use crate::cage::{self, Ended, Orders, Place, Plan, Report};
 use crate::options::Pauses;
 use crate::resolve::Resolver;
 use crate::shared::Shared;
@@ -176,11 +176,16 @@ impl Keeper {
         let (generation, jobs) = self.shared.attach();
         let (close, closing) = oneshot::channel();
         let beat = Arc::new(AtomicU64::new(0));
+        let place = |address| Place {
+            address,
+            host: self.resolver.host_of(address),
+        };
+        let servers = addresses.into_iter().map(place).collect();
         let session_timeout = self.shared.options.session();
         let plan = Plan {
             shared: Arc::clone(&self.shared),
             generation,
-            addresses,
+            servers,
             attempt: attempt(session_timeout, failures),
             session: self.shared.session(),
             beat: Arc::clone(&beat),

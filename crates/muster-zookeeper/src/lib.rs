@@ -39,7 +39,7 @@
 //! The state that the session shows is no fence: after the process was paused it may be old for a moment. Whoever
 //! needs a fence compares times of its own, see [`State::Suspended`].
 //!
-//! Needs ZooKeeper 3.5; 3.6 for watches that do not poll. No TLS.
+//! Needs ZooKeeper 3.5; 3.6 for watches that do not poll.
 
 mod address;
 mod batch;
@@ -57,6 +57,7 @@ mod shared;
 mod stat;
 mod state;
 mod stats;
+mod tunnel;
 mod watch;
 
 pub use address::{DEFAULT_PORT, MAX_SERVERS, Server, Servers, ServersError};
@@ -70,4 +71,5 @@ pub use session::{STOP, Session};
 pub use stat::{Node, SessionId, Stat};
 pub use state::{Connection, Lost, State};
 pub use stats::Stats;
+pub use tunnel::Tls;
 pub use watch::{Event, MAX_CHANGES, MAX_WATCHES, Watch};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_options::Secret;
 
-use crate::Servers;
+use crate::{Servers, Tls};
 
 /// The shortest session that is asked for. Servers grant 2 to 20 of their ticks.
 pub const MIN_SESSION: Duration = Duration::from_millis(400);
@@ -25,13 +25,15 @@ pub struct Options {
     pub operation_timeout: Duration,
     /// Who we are. Default: nobody.
     pub login: Option<Login>,
+    /// TLS with all servers, if wanted. Default: none.
+    pub tls: Option<Tls>,
     /// Who may do what with the nodes that we create.
     pub access: Access,
     /// The pauses between attempts to connect when no server answers.
     pub pauses: Pauses,
 }
 
-/// A user with a password (scheme `digest`). It goes over the wire as plain text.
+/// A user with a password (scheme `digest`). Without TLS it goes over the wire as plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The user's name; no colon in it.
@@ -92,6 +94,7 @@ impl Options {
             session_timeout: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(5),
             login: None,
+            tls: None,
             access: Access::default(),
             pauses: Pauses::default(),
         }

@@ -87,6 +87,16 @@ impl Resolver {
         all
     }
 
+    /// As what the server at one of the addresses was given: its name, or the address itself.
+    pub(crate) fn host_of(&self, address: SocketAddr) -> String {
+        let is_there = |server: &&Server| {
+            let known = self.known.get(*server);
+            known.is_some_and(|known| known.contains(&address))
+        };
+        let server = self.servers.iter().find(is_there);
+        server.map_or_else(|| address.ip().to_string(), |server| server.host.clone())
+    }
+
     /// These did not take us, or lost us.
     pub(crate) fn failed(&mut self, addresses: &[SocketAddr]) {
         let now = Instant::now();
@@ -176,6 +186,9 @@ mod tests {
         let mut resolver = Resolver::new(&servers("zk:1,[::1]:2"), root, Arc::new(lookup));
         let all = ["10.0.0.1:1", "10.0.0.2:1", "[::1]:2"];
         assert_eq!(names(&resolver.addresses().await), all);
+        for (address, host) in [("10.0.0.2:1", "zk"), ("[::1]:2", "::1")] {
+            assert_eq!(resolver.host_of(address.parse().unwrap()), host);
+        }
         // The answer is fresh, so nobody is asked.
         assert_eq!(names(&resolver.addresses().await), all);
         assert_eq!(answers.lock().len(), 1);
