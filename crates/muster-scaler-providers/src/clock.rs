@@ -1,0 +1,17 @@
+//! What time it is, for the beginnings of listings.
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use muster_scaler_core::Time;
+
+/// The wall clock's time at the first call plus what has passed since, so that it never jumps.
+pub(crate) fn now() -> Time {
+    static START: OnceLock<(Instant, Time)> = OnceLock::new();
+    let (begin, wall) = START.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.unwrap_or_default();
+        (Instant::now(), Time::default() + since)
+    });
+    *wall + begin.elapsed()
+}

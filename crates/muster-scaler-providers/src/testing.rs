@@ -1,0 +1,1 @@
+//! Doubles of the providers and the suite that all of them pass.
