@@ -1,5 +1,7 @@
 //! The table `[scaler]`.
 
+mod provider;
+
 use std::path::PathBuf;
 
 use muster_options::{Duration, JsonSchema, Secret};
@@ -348,26 +350,20 @@ pub struct ScheduleConfig {
     pub max_servers: Option<u32>,
 }
 
-/// `[[scaler.pool.provider]]`: a kind, what all kinds have, and that kind's options.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// `[[scaler.pool.provider]]`: what all kinds have, and that kind's own options.
+///
+/// Own options may hold secrets before the kind has read them: neither debugged nor serialized they
+/// show their texts.
+#[derive(Clone, Default, PartialEq)]
 pub struct ProviderConfig {
-    /// The table as it stands.
+    /// What all kinds have.
+    pub common: ProviderCommon,
+    /// The table as it stands, those options included.
     pub table: toml::Table,
 }
 
-impl JsonSchema for ProviderConfig {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ProviderConfig".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "object" })
-    }
-}
-
 /// What all kinds of providers have.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderCommon {
     /// `exec`, `openstack`, `libvirt`, `hetzner`, `docker` or `ec2`.

@@ -97,7 +97,7 @@ pub enum Gate {
 }
 
 /// What a gate said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
     /// Which.
     pub gate: Gate,

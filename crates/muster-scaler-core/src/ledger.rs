@@ -1,119 +1,14 @@
-//! What the scaler knows of its own servers, and what it remembers between decisions.
+//! What the scaler knows of its own servers and remembers between decisions: the fold of all
+//! [`Event`]s.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Time;
+use crate::memory::{HostMemory, JobRun, Memory, Switch};
 use crate::provider::Refusal;
-use crate::{ProviderId, Time};
-
-/// A server's name: unique for ever among those of its owner; also the key of its creation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ServerName(pub String);
-
-impl fmt::Display for ServerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// How far a server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServerState {
-    /// On disk as an intent; nobody was asked yet.
-    Planned,
-    /// The provider was asked and has not answered yet.
-    Requested,
-    /// The answer was lost: only a complete listing decides whether it exists.
-    Unknown,
-    /// It exists and is expected to join.
-    Booting,
-    /// Its runner takes jobs.
-    Joined,
-    /// It joined, and is of no use now: unreachable, or it fails all jobs.
-    Quarantined,
-    /// Takes no new jobs; goes when it is empty.
-    Draining,
-    /// Is being deleted until nobody has it any more.
-    Removing,
-    /// Deleting it failed again and again; goes on being tried, counted and billed.
-    Stuck,
-}
-
-impl ServerState {
-    /// Whether it is expected to take jobs, now or soon.
-    pub const fn is_coming_or_there(self) -> bool {
-        matches!(
-            self,
-            Self::Planned | Self::Requested | Self::Unknown | Self::Booting | Self::Joined
-        )
-    }
-}
-
-/// A drain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drain {
-    /// Since when the runner is known to be paused; none: the pause is not confirmed yet.
-    pub paused: Option<Time>,
-    /// When it was first seen without a job after it was paused.
-    pub first_empty: Option<Time>,
-    /// When it was last seen so.
-    pub last_empty: Option<Time>,
-    /// Until when it may last before it is alarmed about.
-    pub deadline: Time,
-    /// Why it is drained.
-    pub why: String,
-    /// Whether demand may take it back. Not past its hard lifetime.
-    pub may_return: bool,
-}
-
-/// One of our servers. It is in the ledger from the intent until a complete listing shows it gone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Server {
-    /// Its name.
-    pub name: ServerName,
-    /// Whose jobs it is for.
-    pub pool: String,
-    /// Who has it.
-    pub provider: ProviderId,
-    /// How far it is.
-    pub state: ServerState,
-    /// Since when.
-    pub since: Time,
-    /// When it was planned; billing counts from the request.
-    pub planned: Time,
-    /// The decision that wanted it; 0: it was adopted.
-    pub decision: u64,
-    /// How many jobs it runs at a time.
-    pub slots: u32,
-    /// When it must have joined.
-    pub boot_deadline: Time,
-    /// When it is drained, whatever it does.
-    pub expires: Time,
-    /// The provider's ID, once known.
-    pub provider_id: Option<String>,
-    /// Its runner object in GitLab, once made.
-    pub runner: Option<u64>,
-    /// Where it is reached.
-    pub address: Option<String>,
-    /// When it joined.
-    pub joined: Option<Time>,
-    /// Since when it has had no job.
-    pub idle_since: Option<Time>,
-    /// Its drain, while it is draining or being removed after one.
-    pub drain: Option<Drain>,
-    /// How many complete listings that began after the request did not show it.
-    pub absences: u32,
-    /// Failed deletions in a row.
-    pub failed_deletes: u32,
-    /// Nothing is tried before.
-    pub next_try: Time,
-    /// What went wrong last.
-    pub last_error: Option<String>,
-}
+use crate::server::{Drain, Server, ServerName, ServerState};
 
 /// What changes the ledger. Every event is made durable before its consequences are acted on;
 /// folding all events from the first gives the ledger.
@@ -125,40 +20,82 @@ pub enum Event {
     /// An owned server was found that the ledger did not have.
     Adopted(Box<Server>),
     /// Something happened to a server of the ledger.
-    Server(ServerName, Happening),
+    Server {
+        /// Which.
+        name: ServerName,
+        /// When.
+        at: Time,
+        /// What.
+        what: Happening,
+    },
     /// A permanent host's runner is paused until then.
     HostPaused(PausedHost),
     /// The runner of a permanent host is not paused by us any more.
     HostUnpaused(u64),
-    /// What is remembered has changed.
-    Remembered(Box<Memory>),
+    /// What is remembered of a permanent host has changed; none: it is forgotten.
+    Host {
+        /// The pool.
+        pool: String,
+        /// The host.
+        instance: String,
+        /// What is remembered now.
+        memory: Option<HostMemory>,
+    },
+    /// A pool became saturated, or is no more, or is on its way.
+    Saturation {
+        /// The pool.
+        pool: String,
+        /// What is remembered now.
+        switch: Switch,
+    },
+    /// Jobs ended; their durations are learnt.
+    JobsRan {
+        /// When that was seen.
+        at: Time,
+        /// Which.
+        runs: Vec<JobRun>,
+    },
     /// A decision was made; its number.
     Decided(u64),
+}
+
+impl Event {
+    /// That something happened to a server.
+    pub fn server(name: &ServerName, at: Time, what: Happening) -> Self {
+        let name = name.clone();
+        Self::Server { name, at, what }
+    }
 }
 
 /// What happens to a server of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Happening {
+    /// Its runner object was made, or found.
+    RunnerMade(u64),
+    /// A step toward it failed before the provider was asked, and why; it is tried again.
+    NotYet(String),
     /// The provider is about to be asked for it.
     Requesting,
-    /// Its runner object was made.
-    RunnerMade(u64),
     /// The provider has it, with this ID.
     Exists(String),
     /// It is reached there.
     Address(String),
     /// The answer to the request was lost, and why.
     AnswerLost(String),
-    /// The provider said no, and why; the server never was and leaves the ledger when its runner
+    /// The provider said no, and why; the server never was. It leaves the ledger when its runner
     /// object is gone.
     Refused(Refusal, String),
-    /// A complete listing that began after the request did not show it.
-    Absent,
+    /// A complete listing, which began then and after the request, did not show it.
+    Absent(Time),
     /// Its runner takes jobs.
     Joined,
+    /// It did not join, and why; it shall be deleted.
+    BootFailed(String),
     /// It has had no job since then; none: it has one.
     Idle(Option<Time>),
+    /// Its host has not answered since then; none: it answers.
+    Down(Option<Time>),
     /// It is of no use now, and why.
     Quarantined(String),
     /// It is of use again.
@@ -167,16 +104,48 @@ pub enum Happening {
     Draining(Drain),
     /// Its runner is paused for certain.
     DrainPaused,
-    /// It was seen while paused: whether it was empty.
+    /// It was looked at while paused: whether it was empty.
     DrainLooked(bool),
-    /// It takes jobs again.
+    /// It shall take jobs again.
     Undrained,
     /// It shall be deleted, and why.
     Removing(String),
+    /// The provider is deleting it.
+    DeleteAccepted,
     /// A deletion failed, and why.
     DeleteFailed(String),
     /// The provider has it no more, and its runner object is gone: it leaves the ledger.
     Removed,
+}
+
+impl Happening {
+    /// The word for it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::RunnerMade(_) => "runner made",
+            Self::NotYet(_) => "not yet",
+            Self::Requesting => "requesting",
+            Self::Exists(_) => "exists",
+            Self::Address(_) => "address",
+            Self::AnswerLost(_) => "answer lost",
+            Self::Refused(..) => "refused",
+            Self::Absent(_) => "absent",
+            Self::Joined => "joined",
+            Self::BootFailed(_) => "boot failed",
+            Self::Idle(_) => "idle",
+            Self::Down(_) => "down",
+            Self::Quarantined(_) => "quarantined",
+            Self::Recovered => "recovered",
+            Self::Draining(_) => "draining",
+            Self::DrainPaused => "drain paused",
+            Self::DrainLooked(_) => "drain looked",
+            Self::Undrained => "undrained",
+            Self::Removing(_) => "removing",
+            Self::DeleteAccepted => "delete accepted",
+            Self::DeleteFailed(_) => "delete failed",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 /// A permanent host whose runner we paused.
@@ -188,31 +157,47 @@ pub struct PausedHost {
     pub instance: String,
     /// The pool.
     pub pool: String,
+    /// Since when.
+    pub since: Time,
     /// When it is taken back, whatever happens.
     pub until: Time,
 }
 
-/// What is remembered between decisions beside the servers. All of it may be lost without harm: it
-/// is learnt anew.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
-    /// By pool.
-    pub tallies: BTreeMap<String, Tally>,
-}
-
-/// What was spent by a pool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
-    /// The day, in days since 1970 (UTC).
-    pub day: i64,
-    /// Milliseconds of servers on that day.
-    pub day_millis: u64,
-    /// The month, in months since 1970 (UTC).
-    pub month: i64,
-    /// Money in that month.
-    pub month_money: f64,
-    /// Until when it is counted.
-    pub counted: Time,
+/// An event that does not fit the ledger: what it says cannot have happened there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The ledger has no such server.
+    #[error("the ledger has no server \"{0}\"")]
+    NoSuchServer(ServerName),
+    /// It has one of that name already.
+    #[error("the ledger has a server \"{0}\" already")]
+    AlreadyThere(ServerName),
+    /// That cannot happen to a server in its state.
+    #[error("\"{what}\" cannot happen to server \"{server}\" while it is {state}")]
+    Illegal {
+        /// The server.
+        server: ServerName,
+        /// Its state.
+        state: ServerState,
+        /// The happening's word.
+        what: &'static str,
+    },
+    /// The provider gave it another ID before.
+    #[error("server \"{server}\" has another ID at its provider than \"{id}\"")]
+    AnotherId {
+        /// The server.
+        server: ServerName,
+        /// The new ID.
+        id: String,
+    },
+    /// Decisions are numbered without gaps.
+    #[error("decision {id} does not follow decision {last}")]
+    OutOfOrder {
+        /// The number.
+        id: u64,
+        /// The last one.
+        last: u64,
+    },
 }
 
 /// All that the scaler knows beside what it observes.
@@ -226,4 +211,61 @@ pub struct Ledger {
     pub memory: Memory,
     /// The number of the last decision.
     pub decisions: u64,
+}
+
+impl Ledger {
+    /// Changes as the event says.
+    ///
+    /// # Errors
+    /// If that cannot have happened. The ledger is as before then.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Misfit> {
+        match event {
+            Event::Planned(server) | Event::Adopted(server) => {
+                if self.servers.contains_key(&server.name) {
+                    return Err(Misfit::AlreadyThere(server.name.clone()));
+                }
+                if matches!(event, Event::Planned(_)) {
+                    self.memory.pool(&server.pool).planned(server.planned);
+                }
+                let server = Server::clone(server);
+                self.servers.insert(server.name.clone(), server);
+            }
+            Event::Server { name, at, what } => return self.happens(name, *at, what),
+            Event::HostPaused(host) => {
+                self.paused_hosts.insert(host.runner, host.clone());
+            }
+            Event::HostUnpaused(runner) => {
+                self.paused_hosts.remove(runner);
+            }
+            Event::Host {
+                pool,
+                instance,
+                memory,
+            } => self.memory.pool(pool).host(instance, memory.as_ref()),
+            Event::Saturation { pool, switch } => self.memory.pool(pool).saturated = *switch,
+            Event::JobsRan { at, runs } => self.memory.learn(*at, runs),
+            Event::Decided(id) => {
+                let last = self.decisions;
+                if last.checked_add(1) != Some(*id) {
+                    return Err(Misfit::OutOfOrder { id: *id, last });
+                }
+                self.decisions = *id;
+            }
+        }
+        Ok(())
+    }
+
+    fn happens(&mut self, name: &ServerName, at: Time, what: &Happening) -> Result<(), Misfit> {
+        let server = self
+            .servers
+            .get_mut(name)
+            .ok_or_else(|| Misfit::NoSuchServer(name.clone()))?;
+        let before = server.state;
+        server.happens(at, what)?;
+        self.memory.happened(server, before, at, what);
+        if matches!(what, Happening::Removed) {
+            self.servers.remove(name);
+        }
+        Ok(())
+    }
 }

@@ -16,19 +16,24 @@
 pub mod config;
 mod decision;
 mod ledger;
+pub mod memory;
 mod observation;
 pub mod provider;
 mod reading;
+mod server;
+pub mod spend;
 mod time;
 
 pub use config::Config;
 pub use decision::{Action, Alarm, Decision, Explanation, Gate, GateResult, PoolExplanation};
-pub use ledger::{
-    Drain, Event, Happening, Ledger, Memory, PausedHost, Server, ServerName, ServerState, Tally,
-};
+pub use ledger::{Event, Happening, Ledger, Misfit, PausedHost};
+pub use memory::JobRun;
 pub use observation::{
     Host, Job, JobState, Jobs, Observation, Pipeline, PoolObservation, RunnerView,
 };
 pub use provider::ProviderId;
 pub use reading::Reading;
+pub use server::{
+    ABSENCES, Drain, LOOKS_APART, PAUSE_SETTLES, STUCK_AFTER, Server, ServerName, ServerState,
+};
 pub use time::Time;

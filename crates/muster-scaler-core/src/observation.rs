@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::JobRun;
 use crate::provider::Listing;
 use crate::{ProviderId, Reading, ServerName, Time};
 
@@ -17,8 +18,12 @@ pub struct Observation {
     pub pools: BTreeMap<String, PoolObservation>,
     /// What each provider listed.
     pub listings: BTreeMap<ProviderId, Reading<Listing>>,
-    /// The scaler's own servers as GitLab sees them; empty in the reduced mode, without a token.
-    pub runners: BTreeMap<ServerName, RunnerView>,
+    /// The scaler's own servers as GitLab sees them, by the names in their runners' descriptions;
+    /// also those that the ledger lacks. Unknown if GitLab did not answer, and in the reduced mode.
+    /// A server that is missing here has no runner object.
+    pub runners: Reading<BTreeMap<ServerName, RunnerView>>,
+    /// Jobs that ended well since the observation before, each told once.
+    pub ended: Vec<JobRun>,
     /// Whether this scaler holds the owner's lease; the reason if not.
     pub lease: Result<(), String>,
 }
