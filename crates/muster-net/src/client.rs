@@ -101,6 +101,7 @@ pub fn proxy_problem(option: &str, url: &str) -> Option<OptionError> {
 #[derive(Clone, Debug, Default)]
 pub struct ClientBuilder {
     timeout: Duration,
+    connect_timeout: Option<Duration>,
     idle_timeout: Duration,
     idle_per_host: usize,
     proxy: String,
@@ -125,6 +126,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn proxy(mut self, url: &str, system: bool) -> Self {
         (self.proxy, self.system_proxy) = (url.to_owned(), system);
+        self
+    }
+
+    /// Bounds the time to connect by itself; by default it may take as long as a request.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
         self
     }
 
@@ -183,6 +191,9 @@ impl ClientBuilder {
             .gzip(self.decompress.unwrap_or(true));
         if !self.timeout.is_zero() {
             builder = builder.timeout(self.timeout).connect_timeout(self.timeout);
+        }
+        if let Some(timeout) = self.connect_timeout {
+            builder = builder.connect_timeout(timeout);
         }
         if self.redirects == Some(false) {
             builder = builder.redirect(reqwest::redirect::Policy::none());

@@ -35,6 +35,7 @@ pub const PLUGINS: &[PluginRow] = &[
     check::plain::TCP,
     check::plain::HTTP,
     check::plain::EXEC,
+    publish::etcd::ROW,
     publish::file::ROW,
     publish::zookeeper::ROW,
 ];

@@ -1,11 +1,20 @@
 //! Telling others: publishers read the board at their own pace and write it where readers look.
 
+pub(crate) mod etcd;
 pub(crate) mod file;
+mod layout;
+mod ledger;
+mod record;
+mod reporter;
+mod rounds;
 pub(crate) mod zookeeper;
 
+pub use etcd::{EtcdPublisher, EtcdPublisherOptions};
 pub use file::{FileDocument, FilePublisher, FilePublisherOptions};
-pub(crate) use zookeeper::{REPORTERS, VERSIONED, reporter_path};
-pub use zookeeper::{Reporter, ZooKeeperMode, ZooKeeperPublisher, ZooKeeperPublisherOptions};
+pub use layout::PublishMode;
+pub(crate) use layout::{REPORTERS, VERSIONED, reporter as reporter_path};
+pub use reporter::Reporter;
+pub use zookeeper::{ZooKeeperPublisher, ZooKeeperPublisherOptions};
 
 /// The name under which this agent reports, if none is configured: the host's.
 pub(crate) fn default_writer() -> String {

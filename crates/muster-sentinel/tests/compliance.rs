@@ -27,6 +27,7 @@ async fn every_plugin_complies(_group: Group) {
         Case::new("exec", "commands = ['false']"),
         Case::new("file", &format!("path = '{}'", file.display())).metrics(0),
         Case::new("zookeeper", "servers = ['127.0.0.1:1']").metrics(0),
+        Case::new("etcd", "endpoints = ['127.0.0.1:1']").metrics(0),
     ];
     check_table(PLUGINS, &cases).await.unwrap();
 }

@@ -12,6 +12,7 @@
 )]
 
 mod agent;
+mod etcd;
 mod http;
 mod ports;
 mod process;
@@ -22,6 +23,7 @@ mod wait;
 mod zookeeper;
 
 pub use agent::{Agent, AgentBuilder, Output};
+pub use etcd::{Etcd, EtcdCluster};
 pub use http::{Response, request, request_unix};
 pub use ports::free_ports;
 pub use process::{Process, Usage, usage_of_this_process};

@@ -1,17 +1,12 @@
 //! `publishers.zookeeper`: statuses as nodes of ZooKeeper.
 
 mod desk;
-mod layout;
-mod record;
-mod reporter;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_metric::Batch;
 use muster_options::{Duration as OptionDuration, JsonSchema, OptionError, Options, Secret};
 use muster_plugin::{
     Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
@@ -19,24 +14,14 @@ use muster_plugin::{
 };
 use muster_zookeeper::{Login, MAX_SESSION, MIN_SESSION, Servers, Session};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout_at};
 
 use self::desk::Desk;
-pub use self::layout::ZooKeeperMode;
-pub(crate) use self::layout::{REPORTERS, VERSIONED, reporter as reporter_path};
-pub use self::reporter::Reporter;
 use super::default_writer;
+use super::layout::PublishMode;
+use super::ledger::Ledger;
+use super::rounds::{AUDIT, publish};
 use crate::board::{Board, Interest};
 use crate::document::Writer;
-
-/// News that come together are written together.
-const GATHER: Duration = Duration::from_millis(20);
-
-/// How often what is in ZooKeeper is compared with what should be there, and what failed is tried again.
-const AUDIT: Duration = Duration::from_secs(1);
-
-/// How often the publisher's own numbers go out.
-const NUMBERS: Duration = Duration::from_secs(10);
 
 /// The row of the plugin.
 pub(crate) const ROW: PluginRow = PluginRow {
@@ -65,7 +50,7 @@ pub struct ZooKeeperPublisherOptions {
     pub password: Secret,
     /// What is written: `status` (a document per instance), or a node per instance that is up: `ephemeral`,
     /// `nerve`, `jodis`.
-    pub mode: ZooKeeperMode,
+    pub mode: PublishMode,
     /// A document is written when its state changes, and about so often when it does not.
     pub refresh: OptionDuration,
     /// Writes after every check. For small fleets.
@@ -83,7 +68,7 @@ impl Default for ZooKeeperPublisherOptions {
             timeout: OptionDuration::from_secs(5),
             username: String::new(),
             password: Secret::default(),
-            mode: ZooKeeperMode::Status,
+            mode: PublishMode::Status,
             refresh: OptionDuration::from_secs(30),
             write_every_check: false,
             writer: String::new(),
@@ -209,53 +194,14 @@ impl ServiceInput for ZooKeeperPublisher {
         let news = board.subscribe(interest);
         let writer = Writer::here(self.options.writer.clone());
         let refresh = self.options.refresh.get();
-        let desk = Desk::new(
-            session.clone(),
-            self.options.mode,
-            board,
-            news,
-            writer,
-            refresh,
-        );
+        let ledger = Ledger::new(self.options.mode, board, news, writer, refresh);
+        let mut desk = Desk::new(session.clone(), ledger);
         tokio::select! {
             biased;
             () = cx.cancelled() => {}
-            () = publish(cx, desk) => {}
+            () = publish(cx, &mut desk) => {}
         }
         session.stop().await;
         Ok(())
-    }
-}
-
-/// Publishes for ever.
-async fn publish(cx: &ServiceContext, mut desk: Desk) {
-    let mut told: Option<String> = None;
-    let mut numbers = Instant::now();
-    loop {
-        let next = Instant::now() + AUDIT;
-        let done = desk.round(next).await;
-        for conflict in desk.take_reports() {
-            cx.report(conflict);
-        }
-        match done {
-            Ok(()) => told = None,
-            // The same again is not told again.
-            Err(error) => {
-                let error = error.to_string();
-                if told.as_ref() != Some(&error) {
-                    cx.report(PluginError::new(error.clone()));
-                    told = Some(error);
-                }
-                sleep(GATHER * 5).await;
-            }
-        }
-        if numbers <= Instant::now() {
-            numbers = Instant::now() + NUMBERS;
-            let mut batch = Batch::new();
-            desk.write_numbers(&mut batch);
-            cx.emit(batch).await;
-        }
-        let _ = timeout_at(next, desk.wait_for_news()).await;
-        sleep(GATHER).await;
     }
 }

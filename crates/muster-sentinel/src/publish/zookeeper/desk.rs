@@ -2,45 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use muster_metric::Batch;
-use muster_plugin::PluginError;
 use muster_zookeeper::{
     Connection, Error, ErrorKind, MAX_BATCH, Mode, Node, Op, OpDone, Retry, Session, SessionId,
 };
 
-use super::AUDIT;
-use super::layout::{self, ZooKeeperMode};
-use super::record::{Known, Record, Step};
-use super::reporter::Reporter;
-use crate::board::{Board, Subscription};
-use crate::document::{Document, Writer};
-
-/// So many bytes of data go into one batch.
-const BATCH_BYTES: usize = 512 << 10;
-
-/// A document stays so long when its instance is not checked any more: an agent that stops, or a change
-/// that brings the instance back, deletes nothing.
-const FORGET: Duration = Duration::from_secs(10);
+use crate::publish::layout;
+use crate::publish::ledger::{Ledger, Part};
+use crate::publish::record::{Known, Step};
+use crate::publish::rounds::{self, AUDIT};
 
 /// So many sessions of ours are remembered, to know what they have left.
 const SESSIONS: usize = 64;
 
-/// So many reports are kept until they are taken.
-const MOST_REPORTS: usize = 16;
-
 /// The publisher's work.
 pub(super) struct Desk {
     session: Session,
-    mode: ZooKeeperMode,
-    board: Arc<Board>,
-    news: Subscription,
-    writer: Writer,
-    refresh: Duration,
-    records: HashMap<Arc<str>, Record>,
-    /// Instances whose nodes may not be as they should.
-    behind: BTreeSet<Arc<str>>,
+    ledger: Ledger,
     /// Nodes above instances that are there.
     folders: HashSet<String>,
     /// The children of those nodes as they were last: how often they have changed.
@@ -48,71 +28,17 @@ pub(super) struct Desk {
     audit_due: Instant,
     connection: u64,
     sessions: Vec<SessionId>,
-    reports: Vec<PluginError>,
-    written: u64,
-    conflicts: u64,
-    write_time: Duration,
 }
 
-/// What a batch does for one instance.
-struct Part {
-    id: Arc<str>,
-    ops: usize,
-    data: Option<Vec<u8>>,
-}
+impl rounds::Desk for Desk {
+    type Error = Error;
 
-impl Desk {
-    pub(super) fn new(
-        session: Session,
-        mode: ZooKeeperMode,
-        board: Arc<Board>,
-        news: Subscription,
-        writer: Writer,
-        refresh: Duration,
-    ) -> Self {
-        Self {
-            session,
-            mode,
-            board,
-            news,
-            writer,
-            refresh,
-            records: HashMap::new(),
-            behind: BTreeSet::new(),
-            folders: HashSet::new(),
-            audited: HashMap::new(),
-            audit_due: Instant::now(),
-            connection: 0,
-            sessions: Vec::new(),
-            reports: Vec::new(),
-            written: 0,
-            conflicts: 0,
-            write_time: Duration::ZERO,
-        }
+    fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
-    /// Waits until there is something to do, or the connection is another one.
-    pub(super) async fn wait_for_news(&self) {
-        let mut state = self.session.state();
-        let news = async {
-            let ids = self.news.changed().await;
-            // They are taken in the round.
-            self.news.mark(ids);
-        };
-        tokio::select! {
-            () = news => {}
-            _ = state.changed() => {}
-        }
-    }
-
-    /// Problems that concern single instances.
-    pub(super) fn take_reports(&mut self) -> Vec<PluginError> {
-        std::mem::take(&mut self.reports)
-    }
-
-    /// Writes what is behind. Waits for a connection until `until`, but what was begun is finished.
-    pub(super) async fn round(&mut self, until: tokio::time::Instant) -> Result<(), Error> {
-        self.take_news();
+    async fn round(&mut self, until: tokio::time::Instant) -> Result<(), Error> {
+        self.ledger.take_news();
         let connected = tokio::time::timeout_at(until, self.session.connected()).await;
         let Ok(Ok(connection)) = connected else {
             return Ok(());
@@ -124,58 +50,55 @@ impl Desk {
             self.audit(&connection).await?;
             self.audit_due = Instant::now() + AUDIT;
         }
-        while let Some(first) = self.behind.first().cloned() {
-            let chunk: Vec<Arc<str>> = self.behind.iter().take(MAX_BATCH / 2).cloned().collect();
+        while let Some(chunk) = self.ledger.next(MAX_BATCH / 2) {
             self.read_unknown(&chunk, &connection).await?;
             self.write(&chunk).await?;
             // One that others write at the same moment waits for the next round.
-            if self.behind.first() == Some(&first) {
+            if self.ledger.next(1).as_deref() == Some(&chunk[..1]) {
                 break;
             }
         }
         Ok(())
     }
 
-    fn take_news(&mut self) {
-        let now = Instant::now();
-        for id in self.news.take() {
-            self.touch(&id, now);
-        }
-        let due = self.records.iter().filter(|(_, record)| record.due <= now);
-        let due: Vec<Arc<str>> = due.map(|(id, _)| Arc::clone(id)).collect();
-        for id in due {
-            self.touch(&id, now);
+    async fn wait_for_news(&mut self) {
+        let mut state = self.session.state();
+        tokio::select! {
+            () = self.ledger.wait_for_news() => {}
+            _ = state.changed() => {}
         }
     }
 
-    /// An instance's node is to be written, or looked at.
-    fn touch(&mut self, id: &Arc<str>, now: Instant) {
-        let slot = self.board.get(id);
-        if let Some(slot) = &slot {
-            let (folder, name) = (
-                self.mode.folder(slot.instance()),
-                self.mode.name(slot.instance()),
-            );
-            let record = self.records.entry(Arc::clone(id));
-            let record = record.or_insert_with(|| Record::new(folder, &name, now));
-            record.gone = false;
-            if record.known == Known::Theirs {
-                record.known = Known::Unknown;
-            }
+    /// `muster_sentinel_zookeeper`.
+    fn write_numbers(&self, batch: &mut Batch) {
+        let stats = self.session.stats();
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let oldest = stats.oldest_pending.unwrap_or_default();
+        let mut metric = batch.metric("muster_sentinel_zookeeper");
+        metric
+            .add_field("state", self.session.state().borrow().word())
+            .add_field("sessions", number(stats.sessions))
+            .add_field("connections", number(stats.connections))
+            .add_field("rebuilds", number(stats.rebuilds))
+            .add_field("panics", number(stats.panics))
+            .add_field("errors", number(stats.errors.values().sum()));
+        self.ledger.write_numbers(&mut metric);
+        metric.add_field("oldest_pending_seconds", oldest.as_secs_f64());
+        metric.untimed();
+    }
+}
+
+impl Desk {
+    pub(super) fn new(session: Session, ledger: Ledger) -> Self {
+        Self {
+            session,
+            ledger,
+            folders: HashSet::new(),
+            audited: HashMap::new(),
+            audit_due: Instant::now(),
+            connection: 0,
+            sessions: Vec::new(),
         }
-        let Some(record) = self.records.get_mut(id) else {
-            return;
-        };
-        record.dirty = true;
-        record.due = now + self.refresh.mul_f64(0.8 + 0.4 * fastrand::f64());
-        if slot.is_none() && !record.gone {
-            record.gone = true;
-            if self.mode.lifetime() == Mode::Persistent {
-                record.due = now + FORGET.min(self.refresh);
-                return;
-            }
-        }
-        self.behind.insert(Arc::clone(id));
     }
 
     /// There is another connection: nothing is known for sure.
@@ -190,27 +113,24 @@ impl Desk {
         self.folders.clear();
         self.audited.clear();
         self.audit_due = Instant::now();
-        for (id, record) in &mut self.records {
-            record.known = Known::Unknown;
-            self.behind.insert(Arc::clone(id));
-        }
+        self.ledger.forget_all();
     }
 
     /// Looks whether the reporter's node is there and ours, and whether nodes were removed by others.
     async fn audit(&mut self, connection: &Connection) -> Result<(), Error> {
-        let path = layout::reporter(&self.writer.id);
+        let path = layout::reporter(&self.ledger.writer.id);
         let there = self.session.exists(&path).await?;
         if there.is_none_or(|stat| stat.owner != Some(connection.session)) {
             if there.is_some() {
                 // Of an earlier session, or of another agent with the same name: the latest wins.
                 ignore(self.session.delete(&path, None).await, &ErrorKind::NoNode)?;
             }
-            let reporter = Reporter::here(self.writer.clone(), self.refresh).to_json();
+            let reporter = self.ledger.reporter();
             self.session
                 .create_all(&path, reporter, Mode::Ephemeral)
                 .await?;
         }
-        let folders: BTreeSet<String> = self.records.values().map(|r| r.folder.clone()).collect();
+        let folders: BTreeSet<String> = self.ledger.records().map(|r| r.folder.clone()).collect();
         for folder in folders {
             let stat = self.session.exists(&folder).await?;
             let version = stat.map_or(-1, |stat| stat.children_version);
@@ -221,20 +141,13 @@ impl Desk {
                 Some(_) => self.session.children(&folder).await?.into_iter().collect(),
                 None => HashSet::new(),
             };
-            for (id, record) in &mut self.records {
+            self.ledger.are_gone(|record| {
                 let name = record
                     .path
                     .strip_prefix(&folder)
                     .and_then(|p| p.strip_prefix('/'));
-                let is_missing = name.is_some_and(|name| !names.contains(name));
-                if record.folder == folder
-                    && is_missing
-                    && matches!(record.known, Known::Ours { .. })
-                {
-                    record.known = Known::Unknown;
-                    self.behind.insert(Arc::clone(id));
-                }
-            }
+                record.folder == folder && name.is_some_and(|name| !names.contains(name))
+            });
         }
         Ok(())
     }
@@ -245,39 +158,23 @@ impl Desk {
         chunk: &[Arc<str>],
         connection: &Connection,
     ) -> Result<(), Error> {
-        let is_unknown = |id: &&Arc<str>| {
-            let record = self.records.get(*id);
-            record.is_some_and(|record| record.known == Known::Unknown)
-        };
-        let unknown: Vec<Arc<str>> = chunk.iter().filter(is_unknown).cloned().collect();
+        let (unknown, paths): (Vec<_>, Vec<_>) = self.ledger.unknown(chunk).into_iter().unzip();
         if unknown.is_empty() {
             return Ok(());
         }
-        let path = |id: &Arc<str>| self.records.get(id).map(|record| record.path.clone());
-        let paths: Vec<String> = unknown.iter().filter_map(path).collect();
         let nodes = self.session.read_many(paths).await?;
         for (id, node) in unknown.iter().zip(nodes) {
             let known = match node {
                 Ok(node) => self.judge(&node, connection).await?,
                 Err(ErrorKind::NoNode) => Known::Absent,
                 Err(kind) => {
-                    self.tell(id, &format!("read its node: {kind}"));
+                    self.ledger.tell(id, &format!("read its node: {kind}"));
                     Known::Theirs
                 }
             };
-            if known == Known::Theirs {
-                self.conflicts += 1;
-                self.tell(
-                    id,
-                    "write its node: another reporter does, and goes before this one",
-                );
-            }
-            if let Some(record) = self.records.get_mut(id) {
-                record.known = known;
-                if known == Known::Theirs {
-                    // It may be left over, and end with its session.
-                    record.due = record.due.min(Instant::now() + connection.timeout);
-                }
+            match known {
+                Known::Theirs => self.ledger.is_theirs(id, connection.timeout),
+                known => self.ledger.learn(id, known),
             }
         }
         Ok(())
@@ -286,7 +183,7 @@ impl Desk {
     /// Whose node this is.
     async fn judge(&self, node: &Node, connection: &Connection) -> Result<Known, Error> {
         let ours = Known::Ours {
-            version: node.stat.version,
+            version: node.stat.version.into(),
         };
         if let Some(owner) = node.stat.owner {
             return Ok(if owner == connection.session {
@@ -297,19 +194,15 @@ impl Desk {
                 Known::Theirs
             });
         }
-        if self.mode != ZooKeeperMode::Status {
+        if self.ledger.mode.is_bound() {
             // A node that nobody is bound to says nothing; it is in our way.
             return Ok(Known::Left);
         }
-        let other = match Document::from_json(&node.data) {
-            Ok(document) => document.writer.id,
-            Err(_) => return Ok(ours),
-        };
-        if other >= self.writer.id {
+        let Some(rival) = self.ledger.rival(&node.data) else {
             return Ok(ours);
-        }
+        };
         // The name that comes first goes first, as long as its reporter is there.
-        let reporter = self.session.exists(&layout::reporter(&other)).await?;
+        let reporter = self.session.exists(&layout::reporter(&rival)).await?;
         Ok(if reporter.is_some() {
             Known::Theirs
         } else {
@@ -321,13 +214,15 @@ impl Desk {
     async fn write(&mut self, chunk: &[Arc<str>]) -> Result<(), Error> {
         let mut rest = chunk.to_vec();
         while !rest.is_empty() {
-            let (ops, parts) = self.collect(&mut rest);
+            let parts = self.ledger.collect(&mut rest, MAX_BATCH);
             self.make_folders(&parts).await?;
+            let ops = parts.iter().flat_map(|part| self.operations(part));
+            let ops: Vec<Op> = ops.collect();
             let begun = Instant::now();
             match self.session.multi(ops).await {
                 Ok(done) => {
                     if !parts.is_empty() {
-                        self.write_time = begun.elapsed();
+                        self.ledger.took(begun.elapsed());
                     }
                     self.take_over(&parts, &done);
                 }
@@ -337,70 +232,46 @@ impl Desk {
         Ok(())
     }
 
-    /// Takes from `rest` what fits into one batch.
-    fn collect(&mut self, rest: &mut Vec<Arc<str>>) -> (Vec<Op>, Vec<Part>) {
-        let (mut ops, mut parts, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while let Some(id) = rest.pop() {
-            let data = match self.desired(&id) {
-                Ok(data) => data,
-                Err(why) => {
-                    self.tell(&id, &why);
-                    self.behind.remove(&id);
-                    continue;
-                }
-            };
-            let Some(record) = self.records.get(&id) else {
-                self.behind.remove(&id);
-                continue;
-            };
-            let step = match record.step(data.as_deref(), self.mode.lifetime()) {
-                Step::Write(step) => step,
-                Step::Rest => {
-                    let is_over = record.gone && record.known == Known::Absent;
-                    if is_over {
-                        self.records.remove(&id);
-                    }
-                    // What is not known is read in the next round.
-                    if self
-                        .records
-                        .get(&id)
-                        .is_none_or(|r| r.known != Known::Unknown)
-                    {
-                        self.behind.remove(&id);
-                    }
-                    continue;
-                }
-            };
-            bytes += data.as_ref().map_or(0, Vec::len);
-            if !parts.is_empty() && (bytes > BATCH_BYTES || ops.len() + step.len() > MAX_BATCH) {
-                rest.push(id);
-                break;
-            }
-            let part = Part {
-                id,
-                ops: step.len(),
-                data,
-            };
-            parts.push(part);
-            ops.extend(step);
-        }
-        (ops, parts)
-    }
-
-    /// What an instance's node should hold.
-    fn desired(&self, id: &str) -> Result<Option<Vec<u8>>, String> {
-        let Some(slot) = self.board.get(id) else {
-            return Ok(None);
+    /// What is to be done for a part of a batch; as many as its step says.
+    fn operations(&self, part: &Part) -> Vec<Op> {
+        let (path, data) = (part.path.clone(), part.data.clone().unwrap_or_default());
+        let mode = match self.ledger.mode.is_bound() {
+            true => Mode::Ephemeral,
+            false => Mode::Persistent,
         };
-        let body = self
-            .mode
-            .body(slot.instance(), &slot.status(), &self.writer);
-        body.map_err(|error| format!("write {error}"))
+        // What does not fit was never a version of ZooKeeper's: it is no node's.
+        let version = |version: i64| Some(i32::try_from(version).unwrap_or(i32::MAX));
+        let create = Op::Create {
+            path: path.clone(),
+            data: data.clone(),
+            mode,
+        };
+        match part.step {
+            Step::Rest => Vec::new(),
+            Step::Create => vec![create],
+            Step::Put(expected) => vec![Op::Put {
+                path,
+                data,
+                version: version(expected),
+            }],
+            Step::Replace => vec![
+                Op::Delete {
+                    path,
+                    version: None,
+                },
+                create,
+            ],
+            Step::Delete(expected) => vec![Op::Delete {
+                path,
+                version: expected.and_then(version),
+            }],
+        }
     }
 
     async fn make_folders(&mut self, parts: &[Part]) -> Result<(), Error> {
-        let new = parts.iter().filter_map(|part| self.records.get(&part.id));
-        let new = new.filter(|r| r.known == Known::Absent && !self.folders.contains(&r.folder));
+        let new = parts.iter().filter(|part| part.step == Step::Create);
+        let new = new.filter_map(|part| self.ledger.record(&part.id));
+        let new = new.filter(|record| !self.folders.contains(&record.folder));
         let new: BTreeSet<String> = new.map(|record| record.folder.clone()).collect();
         for folder in new {
             let made = self
@@ -417,19 +288,13 @@ impl Desk {
     fn take_over(&mut self, parts: &[Part], done: &[OpDone]) {
         let mut done = done.iter();
         for part in parts {
-            let last = done.by_ref().take(part.ops).last();
-            self.behind.remove(&part.id);
-            self.written += 1;
-            let Some(record) = self.records.get_mut(&part.id) else {
-                continue;
-            };
-            match (&part.data, last) {
-                (Some(data), Some(OpDone::Put(stat))) => record.is_written(stat.version, data),
+            let last = done.by_ref().take(part.step.operations()).last();
+            let version = match last {
+                Some(OpDone::Put(stat)) => stat.version.into(),
                 // A node begins with version 0.
-                (Some(data), _) => record.is_written(0, data),
-                (None, _) if record.gone => _ = self.records.remove(&part.id),
-                (None, _) => record.known = Known::Absent,
-            }
+                _ => 0,
+            };
+            self.ledger.is_done(part, version);
         }
     }
 
@@ -443,75 +308,35 @@ impl Desk {
     ) -> Result<(), Error> {
         let ErrorKind::InBatch { index, kind } = &error.kind else {
             if error.retry() == Retry::Reread {
-                self.forget(&parts);
+                parts.iter().for_each(|part| self.ledger.forget(&part.id));
             }
             return Err(error);
         };
         let mut before = 0;
         for part in parts {
-            let is_to_blame = (before..before + part.ops).contains(index);
-            before += part.ops;
+            let operations = part.step.operations();
+            let is_to_blame = (before..before + operations).contains(index);
+            before += operations;
             if !is_to_blame {
                 rest.push(part.id);
                 continue;
             }
-            if let Some(record) = self.records.get_mut(&part.id) {
-                record.known = Known::Unknown;
+            if let Some(record) = self.ledger.record(&part.id) {
                 self.folders.remove(&record.folder);
             }
             match kind.retry() {
-                // Somebody else was there first: it is read and judged in the next round.
-                Retry::Reread => {
-                    self.conflicts += u64::from(**kind == ErrorKind::BadVersion);
+                Retry::Reread if **kind == ErrorKind::BadVersion => {
+                    self.ledger.has_changed(&part.id);
                 }
+                Retry::Reread => self.ledger.forget(&part.id),
                 Retry::Later | Retry::Never => {
-                    self.tell(&part.id, &format!("write its node: {kind}"));
-                    self.behind.remove(&part.id);
+                    self.ledger.forget(&part.id);
+                    let why = format!("write its node: {kind}");
+                    self.ledger.give_up(&part.id, &why);
                 }
             }
         }
         Ok(())
-    }
-
-    fn forget(&mut self, parts: &[Part]) {
-        for part in parts {
-            if let Some(record) = self.records.get_mut(&part.id) {
-                record.known = Known::Unknown;
-            }
-        }
-    }
-
-    /// Tells of an instance's problem once.
-    fn tell(&mut self, id: &Arc<str>, what: &str) {
-        let record = self.records.get_mut(id);
-        let is_new = record.is_some_and(|record| !std::mem::replace(&mut record.told, true));
-        if is_new && self.reports.len() < MOST_REPORTS {
-            let what = PluginError::new(format!("publish {id}")).because(what);
-            self.reports.push(what);
-        }
-    }
-
-    /// Appends the publisher's own numbers: `muster_sentinel_zookeeper`.
-    pub(super) fn write_numbers(&self, batch: &mut Batch) {
-        let stats = self.session.stats();
-        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let oldest = stats.oldest_pending.unwrap_or_default();
-        let mut metric = batch.metric("muster_sentinel_zookeeper");
-        metric
-            .add_field("state", self.session.state().borrow().word())
-            .add_field("sessions", number(stats.sessions))
-            .add_field("connections", number(stats.connections))
-            .add_field("rebuilds", number(stats.rebuilds))
-            .add_field("panics", number(stats.panics))
-            .add_field("errors", number(stats.errors.values().sum()))
-            .add_field("instances", count(self.records.len()))
-            .add_field("behind", count(self.behind.len()))
-            .add_field("written", number(self.written))
-            .add_field("conflicts", number(self.conflicts))
-            .add_field("write_seconds", self.write_time.as_secs_f64())
-            .add_field("oldest_pending_seconds", oldest.as_secs_f64());
-        metric.untimed();
     }
 }
 

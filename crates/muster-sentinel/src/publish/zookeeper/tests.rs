@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use muster_plugin::compliance::{Running, Stage};
 use muster_plugin::{Build, FormatUse, Kind, PluginRow};
 use muster_tasks::{Group, timeout};

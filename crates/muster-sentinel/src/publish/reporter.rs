@@ -1,10 +1,10 @@
-//! The node that says that somebody looks.
+//! The key that says that somebody looks.
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::Writer;
 
-/// What a reporter says of itself. Its node is there as long as its session.
+/// What a reporter says of itself. Its key is there as long as its session, or its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reporter {
     /// The version of the format.

@@ -1,9 +1,8 @@
-//! Which nodes there are, and what is in them.
+//! Which keys there are in a store, and what is in them: the same in ZooKeeper, where they are nodes, as in etcd.
 
 use std::fmt::Write;
 
 use muster_options::JsonSchema;
-use muster_zookeeper::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,7 +19,7 @@ const UP: &str = "/v1/up";
 /// What is written for an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum ZooKeeperMode {
+pub enum PublishMode {
     /// A document, whatever its state: `<root>/v1/<kind>/<cluster>/<host>:<port>`.
     #[default]
     Status,
@@ -33,16 +32,13 @@ pub enum ZooKeeperMode {
     Jodis,
 }
 
-impl ZooKeeperMode {
-    /// How long a node lives.
-    pub(super) fn lifetime(self) -> Mode {
-        match self {
-            Self::Status => Mode::Persistent,
-            Self::Ephemeral | Self::Nerve | Self::Jodis => Mode::Ephemeral,
-        }
+impl PublishMode {
+    /// Whether an instance's key goes with its reporter.
+    pub(super) fn is_bound(self) -> bool {
+        self != Self::Status
     }
 
-    /// The node above those of the instance's cluster.
+    /// What is above the keys of the instance's cluster.
     pub(super) fn folder(self, instance: &Instance) -> String {
         let cluster = match instance.cluster.as_str() {
             "" => "default".to_owned(),
@@ -55,7 +51,7 @@ impl ZooKeeperMode {
         }
     }
 
-    /// The name of the instance's node.
+    /// The name of the instance's key.
     pub(super) fn name(self, instance: &Instance) -> String {
         let name = name_of(&instance.target.to_string());
         match self {
@@ -64,7 +60,7 @@ impl ZooKeeperMode {
         }
     }
 
-    /// What the instance's node holds; `None` if there is to be none.
+    /// What the instance's key holds; `None` if there is to be none.
     pub(super) fn body(
         self,
         instance: &Instance,
@@ -92,12 +88,12 @@ impl ZooKeeperMode {
     }
 }
 
-/// The node of a reporter.
+/// The key of a reporter.
 pub(crate) fn reporter(id: &str) -> String {
     format!("{REPORTERS}/{}", name_of(id))
 }
 
-/// A text as the name of a node: slashes, percent signs, control characters and a leading dot are
+/// A text as the name of a key: slashes, percent signs, control characters and a leading dot are
 /// percent-encoded.
 fn name_of(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
@@ -121,7 +117,7 @@ mod tests {
 
     #[test]
     fn paths() {
-        let check = |mode: ZooKeeperMode, cluster: &str, target: Target, expected: &str| {
+        let check = |mode: PublishMode, cluster: &str, target: Target, expected: &str| {
             let instance = Instance {
                 kind: CheckKind::Redis,
                 cluster: cluster.to_owned(),
@@ -134,23 +130,13 @@ mod tests {
             host: "::1".to_owned(),
             port: 1,
         };
-        check(
-            ZooKeeperMode::Status,
-            "shop",
-            tcp(),
-            "/v1/redis/shop/[::1]:1",
-        );
-        check(
-            ZooKeeperMode::Ephemeral,
-            "",
-            tcp(),
-            "/v1/up/default/[::1]:1",
-        );
-        check(ZooKeeperMode::Nerve, "a/b", tcp(), "/a%2Fb/[::1]:1");
-        check(ZooKeeperMode::Jodis, "..", tcp(), "/%2E./proxy-[::1]:1");
+        check(PublishMode::Status, "shop", tcp(), "/v1/redis/shop/[::1]:1");
+        check(PublishMode::Ephemeral, "", tcp(), "/v1/up/default/[::1]:1");
+        check(PublishMode::Nerve, "a/b", tcp(), "/a%2Fb/[::1]:1");
+        check(PublishMode::Jodis, "..", tcp(), "/%2E./proxy-[::1]:1");
         let socket = Target::Socket("/run/redis.sock".into());
         check(
-            ZooKeeperMode::Status,
+            PublishMode::Status,
             "x",
             socket,
             "/v1/redis/x/%2Frun%2Fredis.sock",

@@ -1,0 +1,333 @@
+//! What a publisher with a store of keys must keep in mind, whatever the store: which instance's key is behind,
+//! what is known of each, and whom it was told of.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster_metric::MetricBuilder;
+use muster_plugin::PluginError;
+
+use super::layout::PublishMode;
+use super::record::{Known, Record, Step};
+use super::reporter::Reporter;
+use crate::board::{Board, Subscription};
+use crate::document::{Document, Writer};
+
+/// So many bytes of data go into one batch.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// A document stays so long when its instance is not checked any more: an agent that stops, or a change
+/// that brings the instance back, deletes nothing.
+const FORGET: Duration = Duration::from_secs(10);
+
+/// So many reports are kept until they are taken.
+const MOST_REPORTS: usize = 16;
+
+/// What is behind, and what is known.
+pub(super) struct Ledger {
+    pub(super) mode: PublishMode,
+    pub(super) writer: Writer,
+    refresh: Duration,
+    board: Arc<Board>,
+    news: Subscription,
+    records: HashMap<Arc<str>, Record>,
+    /// Instances whose keys may not be as they should.
+    behind: BTreeSet<Arc<str>>,
+    reports: Vec<PluginError>,
+    written: u64,
+    conflicts: u64,
+    write_time: Duration,
+}
+
+/// What a batch does for one instance.
+pub(super) struct Part {
+    pub(super) id: Arc<str>,
+    pub(super) path: String,
+    pub(super) step: Step,
+    /// What the key is to hold; `None` if it is to be deleted.
+    pub(super) data: Option<Vec<u8>>,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        mode: PublishMode,
+        board: Arc<Board>,
+        news: Subscription,
+        writer: Writer,
+        refresh: Duration,
+    ) -> Self {
+        Self {
+            mode,
+            writer,
+            refresh,
+            board,
+            news,
+            records: HashMap::new(),
+            behind: BTreeSet::new(),
+            reports: Vec::new(),
+            written: 0,
+            conflicts: 0,
+            write_time: Duration::ZERO,
+        }
+    }
+
+    /// Waits until something has changed on the board.
+    pub(super) async fn wait_for_news(&self) {
+        let ids = self.news.changed().await;
+        // They are taken in the round.
+        self.news.mark(ids);
+    }
+
+    /// What the reporter's key holds.
+    pub(super) fn reporter(&self) -> Vec<u8> {
+        Reporter::here(self.writer.clone(), self.refresh).to_json()
+    }
+
+    /// Problems that concern single instances.
+    pub(super) fn take_reports(&mut self) -> Vec<PluginError> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Takes what has changed on the board, and what is due.
+    pub(super) fn take_news(&mut self) {
+        let now = Instant::now();
+        for id in self.news.take() {
+            self.touch(&id, now);
+        }
+        let due = self.records.iter().filter(|(_, record)| record.due <= now);
+        let due: Vec<Arc<str>> = due.map(|(id, _)| Arc::clone(id)).collect();
+        for id in due {
+            self.touch(&id, now);
+        }
+    }
+
+    /// An instance's key is to be written, or looked at.
+    fn touch(&mut self, id: &Arc<str>, now: Instant) {
+        let slot = self.board.get(id);
+        if let Some(slot) = &slot {
+            let (folder, name) = (
+                self.mode.folder(slot.instance()),
+                self.mode.name(slot.instance()),
+            );
+            let record = self.records.entry(Arc::clone(id));
+            let record = record.or_insert_with(|| Record::new(folder, &name, now));
+            record.gone = false;
+            if record.known == Known::Theirs {
+                record.known = Known::Unknown;
+            }
+        }
+        let Some(record) = self.records.get_mut(id) else {
+            return;
+        };
+        record.dirty = true;
+        record.due = now + self.refresh.mul_f64(0.8 + 0.4 * fastrand::f64());
+        if slot.is_none() && !record.gone {
+            record.gone = true;
+            if !self.mode.is_bound() {
+                record.due = now + FORGET.min(self.refresh);
+                return;
+            }
+        }
+        self.behind.insert(Arc::clone(id));
+    }
+
+    /// Nothing is known for sure any more.
+    pub(super) fn forget_all(&mut self) {
+        for (id, record) in &mut self.records {
+            record.known = Known::Unknown;
+            self.behind.insert(Arc::clone(id));
+        }
+    }
+
+    /// Nothing is known for sure of this instance's key.
+    pub(super) fn forget(&mut self, id: &Arc<str>) {
+        if let Some(record) = self.records.get_mut(id) {
+            record.known = Known::Unknown;
+            self.behind.insert(Arc::clone(id));
+        }
+    }
+
+    /// Those of our keys that are not there any more are read again.
+    pub(super) fn are_gone(&mut self, is_gone: impl Fn(&Record) -> bool) {
+        for (id, record) in &mut self.records {
+            if matches!(record.known, Known::Ours { .. }) && is_gone(record) {
+                record.known = Known::Unknown;
+                self.behind.insert(Arc::clone(id));
+            }
+        }
+    }
+
+    /// The next instances that are behind, at most so many; `None` if there are none.
+    pub(super) fn next(&self, most: usize) -> Option<Vec<Arc<str>>> {
+        let chunk: Vec<Arc<str>> = self.behind.iter().take(most).cloned().collect();
+        (!chunk.is_empty()).then_some(chunk)
+    }
+
+    /// What is known of an instance's key.
+    pub(super) fn record(&self, id: &str) -> Option<&Record> {
+        self.records.get(id)
+    }
+
+    /// All of it.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// Those instances of which nothing is known for sure, with their keys.
+    pub(super) fn unknown(&self, chunk: &[Arc<str>]) -> Vec<(Arc<str>, String)> {
+        let is_unknown = |id: &Arc<str>| {
+            let record = self.records.get(id)?;
+            let is_unknown = record.known == Known::Unknown;
+            is_unknown.then(|| (Arc::clone(id), record.path.clone()))
+        };
+        chunk.iter().filter_map(is_unknown).collect()
+    }
+
+    /// The writer of a document who may go before this one: the name that comes first does.
+    pub(super) fn rival(&self, document: &[u8]) -> Option<String> {
+        let writer = Document::from_json(document).ok()?.writer.id;
+        (writer < self.writer.id).then_some(writer)
+    }
+
+    /// An instance's key was read.
+    pub(super) fn learn(&mut self, id: &Arc<str>, known: Known) {
+        if let Some(record) = self.records.get_mut(id) {
+            record.known = known;
+        }
+    }
+
+    /// An instance's key was read, and another reporter writes it, who goes first. It may be left over, and go within
+    /// this time.
+    pub(super) fn is_theirs(&mut self, id: &Arc<str>, look_again: Duration) {
+        self.conflicts += 1;
+        let why = "write its key: another reporter does, and goes before this one";
+        self.tell(id, why);
+        if let Some(record) = self.records.get_mut(id) {
+            record.known = Known::Theirs;
+            record.due = record.due.min(Instant::now() + look_again);
+        }
+    }
+
+    /// An instance's key was read; it is ours, but bound to what is over.
+    pub(super) fn is_bound_elsewhere(&mut self, id: &Arc<str>, version: i64) {
+        if let Some(record) = self.records.get_mut(id) {
+            record.known = Known::Ours { version };
+            record.is_bound_elsewhere();
+        }
+    }
+
+    /// Somebody else has written at the same moment: it is read and judged in the next round.
+    pub(super) fn has_changed(&mut self, id: &Arc<str>) {
+        self.conflicts += 1;
+        self.forget(id);
+    }
+
+    /// Takes from `rest` what fits into one batch of so many operations.
+    pub(super) fn collect(&mut self, rest: &mut Vec<Arc<str>>, most: usize) -> Vec<Part> {
+        let (mut parts, mut operations, mut bytes) = (Vec::new(), 0, 0);
+        while let Some(id) = rest.pop() {
+            let data = match self.desired(&id) {
+                Ok(data) => data,
+                Err(why) => {
+                    self.give_up(&id, &why);
+                    continue;
+                }
+            };
+            let Some(record) = self.records.get(&id) else {
+                self.behind.remove(&id);
+                continue;
+            };
+            let step = record.step(data.as_deref());
+            if step == Step::Rest {
+                self.rest(&id);
+                continue;
+            }
+            bytes += data.as_ref().map_or(0, Vec::len);
+            operations += step.operations();
+            if !parts.is_empty() && (bytes > BATCH_BYTES || operations > most) {
+                rest.push(id);
+                break;
+            }
+            parts.push(Part {
+                path: record.path.clone(),
+                id,
+                step,
+                data,
+            });
+        }
+        parts
+    }
+
+    /// There is nothing to be done for an instance.
+    fn rest(&mut self, id: &Arc<str>) {
+        let Some(record) = self.records.get(id) else {
+            return;
+        };
+        match record.known {
+            // It is read in the next round.
+            Known::Unknown => return,
+            Known::Absent if record.gone => _ = self.records.remove(id),
+            _ => {}
+        }
+        self.behind.remove(id);
+    }
+
+    /// What an instance's key should hold.
+    fn desired(&self, id: &str) -> Result<Option<Vec<u8>>, String> {
+        let Some(slot) = self.board.get(id) else {
+            return Ok(None);
+        };
+        let body = self
+            .mode
+            .body(slot.instance(), &slot.status(), &self.writer);
+        body.map_err(|error| format!("write {error}"))
+    }
+
+    /// A part of a batch was done; its key has this version now.
+    pub(super) fn is_done(&mut self, part: &Part, version: i64) {
+        self.behind.remove(&part.id);
+        self.written += 1;
+        let Some(record) = self.records.get_mut(&part.id) else {
+            return;
+        };
+        match &part.data {
+            Some(data) => record.is_written(version, data),
+            None if record.gone => _ = self.records.remove(&part.id),
+            None => record.known = Known::Absent,
+        }
+    }
+
+    /// A batch took so long.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.write_time = time;
+    }
+
+    /// An instance's key cannot be written; it is tried again when it is due.
+    pub(super) fn give_up(&mut self, id: &Arc<str>, why: &str) {
+        self.tell(id, why);
+        self.behind.remove(id);
+    }
+
+    /// Tells of an instance's problem once.
+    pub(super) fn tell(&mut self, id: &Arc<str>, what: &str) {
+        let record = self.records.get_mut(id);
+        let is_new = record.is_some_and(|record| !std::mem::replace(&mut record.told, true));
+        if is_new && self.reports.len() < MOST_REPORTS {
+            let what = PluginError::new(format!("publish {id}")).because(what);
+            self.reports.push(what);
+        }
+    }
+
+    /// Appends the numbers that all publishers have.
+    pub(super) fn write_numbers(&self, metric: &mut MetricBuilder<'_>) {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        metric
+            .add_field("instances", count(self.records.len()))
+            .add_field("behind", count(self.behind.len()))
+            .add_field("written", number(self.written))
+            .add_field("conflicts", number(self.conflicts))
+            .add_field("write_seconds", self.write_time.as_secs_f64());
+    }
+}
