@@ -163,24 +163,27 @@ impl GatherContext {
     }
 
     /// Runs what would block the thread (a system call that may hang) on a thread of its own, named
-    /// and bounded. When the gather is cancelled the wait ends at once; the thread ends when the
-    /// call does, and is reported until then.
+    /// and bounded, from the call on. When the gather is cancelled the wait ends at once; the thread
+    /// ends when the call does, and is reported until then with the line that called this.
     ///
     /// # Errors
     /// If no thread is to be had, or the work panicked or was cancelled.
-    pub async fn blocking<T: Send + 'static>(
+    #[track_caller]
+    pub fn blocking<T: Send + 'static, W>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&BlockingCtx) -> T + Send + 'static,
-    ) -> Result<T, PluginError> {
-        let failed = || PluginError::new(format!("run {name} on a thread"));
+        work: W,
+    ) -> impl Future<Output = Result<T, PluginError>> + Send + use<T, W>
+    where
+        W: FnOnce(&BlockingCtx) -> T + Send + 'static,
+    {
+        let failed = move || PluginError::new(format!("run {name} on a thread"));
         let handle = self.group.spawn_blocking(name, move |cx| work(&cx));
-        let handle = handle.map_err(|refused| failed().because(refused.to_string()))?;
-        handle
-            .join()
-            .await
-            .into_result()
-            .map_err(|why| failed().because(why))
+        async move {
+            let handle = handle.map_err(|refused| failed().because(refused.to_string()))?;
+            let ended = handle.join().await.into_result();
+            ended.map_err(|why| failed().because(why))
+        }
     }
 }
 
