@@ -22,6 +22,18 @@ pub enum Mode {
     On,
 }
 
+impl Mode {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::DryRun => "dry-run",
+            Self::On => "on",
+        }
+    }
+}
+
 /// The scaler.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -169,6 +181,9 @@ pub struct PoolConfig {
     pub pending_query: String,
     /// How many jobs a temporary server runs at a time; 1 to 1000.
     pub slots_per_server: u32,
+    /// Grow by what GitLab says while the metrics of the hosts are not known; the last known slots
+    /// stand in. Otherwise the fleet is kept as it is.
+    pub grow_blind: bool,
     /// The most servers at a time, those on their way included.
     pub max_servers: u32,
     /// Free slots to keep ready.
@@ -217,6 +232,7 @@ impl Default for PoolConfig {
             node: String::new(),
             pending_query: String::new(),
             slots_per_server: 1,
+            grow_blind: false,
             max_servers: 10,
             warm: 0,
             headroom: 0.0,

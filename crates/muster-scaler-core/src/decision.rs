@@ -1,8 +1,9 @@
-//! What was decided, and why.
+//! What was decided.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Mode;
+use crate::explanation::Explanation;
 use crate::{Event, ProviderId, ServerName, Time};
 
 /// A decision.
@@ -16,7 +17,7 @@ pub struct Decision {
     pub mode: Mode,
     /// What changes in the ledger, in order, to be made durable before the actions.
     pub events: Vec<Event>,
-    /// What to do then. Empty unless the mode is `on`.
+    /// What to do then. Empty unless the mode is `on` and the lease is ours.
     pub actions: Vec<Action>,
     /// What would be done if the mode were `on`; the same as `actions` then.
     pub wanted: Vec<Action>,
@@ -26,18 +27,21 @@ pub struct Decision {
     pub explanation: Explanation,
 }
 
-/// Something to do. Each is safe to repeat.
+/// Something to do. Each is safe to repeat, and is wanted again by the next decision while its
+/// effect is not seen: whoever carries it out keeps one going per server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Create the server, which the ledger has as planned: its runner object first, where there is a
     /// token.
     Create(ServerName, ProviderId),
-    /// Pause the server's runner (again).
+    /// Pause the server's runner (again). Without a token nothing is paused, and
+    /// [`Happening::DrainPaused`](crate::Happening::DrainPaused) is reported at once.
     Pause(ServerName),
     /// Let the server's runner take jobs again.
     Unpause(ServerName),
-    /// Delete the server, then its runner object.
+    /// Delete the server, then its runner object. One without an ID at its provider never was there:
+    /// only its runner object is deleted.
     Delete(ServerName),
     /// Pause a permanent host's runner.
     PauseHost(u64),
@@ -54,55 +58,4 @@ pub struct Alarm {
     pub pool: Option<String>,
     /// What is the matter and what to do.
     pub text: String,
-}
-
-/// Why it was decided so.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// By pool, in the configuration's order.
-    pub pools: Vec<PoolExplanation>,
-}
-
-/// Why it was decided so for one pool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PoolExplanation {
-    /// Its name.
-    pub pool: String,
-    /// Each gate, in order.
-    pub gates: Vec<GateResult>,
-}
-
-/// What may hold a decision back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gate {
-    /// The mode.
-    Mode,
-    /// Whether the observation is whole, fresh and agrees with itself.
-    Observation,
-    /// Whether this scaler is the only one of its owner.
-    Lease,
-    /// The most servers.
-    MaxServers,
-    /// How many may be asked for a minute.
-    CreateRate,
-    /// How many may be deleted a minute.
-    DeleteRate,
-    /// Whether some provider can be asked now.
-    Provider,
-    /// Whether more servers would help.
-    RequestBound,
-    /// What may be spent.
-    Budget,
-}
-
-/// What a gate said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GateResult {
-    /// Which.
-    pub gate: Gate,
-    /// Whether it let everything pass.
-    pub passed: bool,
-    /// What it saw.
-    pub why: String,
 }

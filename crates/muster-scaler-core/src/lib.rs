@@ -14,7 +14,9 @@
 //! ```
 
 pub mod config;
+mod decide;
 mod decision;
+pub mod explanation;
 mod ledger;
 pub mod memory;
 mod observation;
@@ -25,7 +27,9 @@ pub mod spend;
 mod time;
 
 pub use config::Config;
-pub use decision::{Action, Alarm, Decision, Explanation, Gate, GateResult, PoolExplanation};
+pub use decide::decide;
+pub use decision::{Action, Alarm, Decision};
+pub use explanation::{Explanation, Gate, GateResult, PoolExplanation};
 pub use ledger::{Event, Happening, Ledger, Misfit, PausedHost};
 pub use memory::JobRun;
 pub use observation::{
@@ -37,3 +41,10 @@ pub use server::{
     ABSENCES, Drain, LOOKS_APART, PAUSE_SETTLES, STUCK_AFTER, Server, ServerName, ServerState,
 };
 pub use time::Time;
+
+/// A mark of a text, the same for ever (FNV-1a, 32 bits).
+fn mark(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |mark, byte| {
+        (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}

@@ -55,6 +55,8 @@ pub struct PoolMemory {
     pub deletes: VecDeque<Time>,
     /// What its servers that are gone have cost.
     pub tally: Tally,
+    /// When a server left the ledger last: a listing that began before may still show it.
+    pub last_removed: Time,
 }
 
 /// What is remembered of a permanent host.
@@ -266,7 +268,8 @@ impl Memory {
         at: Time,
         what: &Happening,
     ) {
-        if server.state == ServerState::Removing && before != server.state {
+        let began = server.state == ServerState::Removing && before != server.state;
+        if began && server.provider_id.is_some() {
             self.pool(&server.pool).deletes_began(at);
         }
         match what {
@@ -282,7 +285,7 @@ impl Memory {
                     at + backoff(provider.refusals, FIRST_REFUSAL, LONGEST_REFUSAL);
                 provider.refused = Some((*refusal, why.clone()));
             }
-            Happening::Joined if before != server.state => {
+            Happening::Joined if before != server.state && !server.was_adopted() => {
                 let seconds = server.requested.map(|r| at.since(r).as_secs());
                 let provider = self.provider(&server.provider);
                 provider.booted(true, at);
@@ -291,8 +294,14 @@ impl Memory {
                     provider.boot_seconds.push(seconds, at);
                 }
             }
-            Happening::BootFailed(_) => self.provider(&server.provider).booted(false, at),
-            Happening::Removed => self.pool(&server.pool).tally.add(server, at),
+            Happening::BootFailed(_) if !server.was_adopted() => {
+                self.provider(&server.provider).booted(false, at);
+            }
+            Happening::Removed => {
+                let pool = self.pool(&server.pool);
+                pool.tally.add(server, at);
+                pool.last_removed = at;
+            }
             _ => {}
         }
     }

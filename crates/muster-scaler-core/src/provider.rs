@@ -138,6 +138,13 @@ pub struct Listing {
     pub began: Time,
 }
 
+impl Listing {
+    /// Those that are this owner's by their labels.
+    pub fn owned<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = &'a ListedServer> {
+        self.servers.iter().filter(move |s| s.belongs_to(owner))
+    }
+}
+
 /// Why a creation was refused. Each is answered differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -150,6 +157,18 @@ pub enum Refusal {
     RateLimit,
     /// The request is wrong: image, flavour, network, credentials. Trying again will not help.
     Invalid,
+}
+
+impl Refusal {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Capacity => "capacity",
+            Self::RateLimit => "rate limit",
+            Self::Invalid => "invalid",
+        }
+    }
 }
 
 /// How a creation went.

@@ -52,6 +52,14 @@ impl<T> Reading<T> {
         }
     }
 
+    /// The value if it is at most so old; what [`fresh`](Self::fresh) gives, without the reason.
+    pub fn recent(&self, now: Time, max_age: Duration) -> Option<&T> {
+        match self {
+            Self::Known { value, at } if now.since(*at) <= max_age => Some(value),
+            _ => None,
+        }
+    }
+
     /// The value if it is at most so old.
     ///
     /// # Errors

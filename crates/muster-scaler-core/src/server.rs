@@ -32,6 +32,12 @@ impl fmt::Display for ServerName {
     }
 }
 
+impl std::borrow::Borrow<str> for ServerName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// How far a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -203,6 +209,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// Stands between the name that a server shares with another and its ID, where a provider made two
+    /// of one.
+    pub const TWIN: char = '~';
+
+    /// The name in the description of its runner object: that of the other, where it is one of two.
+    pub fn runner_name(&self) -> &str {
+        let name = self.name.0.split(Self::TWIN).next();
+        name.unwrap_or_default()
+    }
+
     /// An intent. Slots, price and deadlines are those of the pool and the provider.
     pub fn plan(name: ServerName, pool: &str, provider: ProviderId, now: Time) -> Self {
         Self {
@@ -231,6 +247,11 @@ impl Server {
             next_try: now,
             last_error: None,
         }
+    }
+
+    /// Whether it was found, not asked for.
+    pub const fn was_adopted(&self) -> bool {
+        self.decision == 0
     }
 
     /// Whether it is gone from its provider as far as complete listings can say.
@@ -339,6 +360,7 @@ impl Server {
             Happening::Address(address) => self.address = Some(address.clone()),
             Happening::Requesting => {
                 self.requested = Some(at);
+                self.boot_deadline = self.boot_deadline + at.since(self.planned);
                 self.failures = 0;
             }
             Happening::Exists(id) => {
@@ -384,9 +406,6 @@ impl Server {
                 self.last_error = Some(why.clone());
             }
             Happening::Removing(_) | Happening::Removed => {}
-        }
-        if self.state == ServerState::Removing && self.since == at && self.failures == 0 {
-            self.next_try = self.next_try.max(at);
         }
     }
 

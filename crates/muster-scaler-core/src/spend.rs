@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::memory::Tally;
@@ -18,7 +19,7 @@ const DAY: i64 = 24 * 3600 * 1000;
 const HOUR: f64 = 3600.0 * 1000.0;
 
 /// What was spent on the day and in the month of a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
     /// Hours of servers on the day.
     pub day_hours: f64,

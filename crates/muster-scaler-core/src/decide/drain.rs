@@ -1,0 +1,120 @@
+//! Draining servers: paused, seen empty twice, deleted.
+
+use super::round::{Look, PoolRound, Round};
+use crate::decision::Action;
+use crate::explanation::Verdict;
+use crate::{Happening, LOOKS_APART, PAUSE_SETTLES, Reading, Time};
+
+impl<'a> PoolRound<'a> {
+    pub(super) fn draining(&mut self, round: &mut Round<'a>, at: usize) {
+        self.members[at].verdict = Verdict::Draining;
+        if self.members[at].server.is_absent() {
+            self.remove(round, at, "its provider has it no more");
+            return;
+        }
+        self.look_at_pause(round, at);
+        self.look_for_jobs(round, at);
+        self.end_drain(round, at);
+    }
+
+    /// Whether the runner is paused; if it is not, it is paused again.
+    fn look_at_pause(&mut self, round: &mut Round<'a>, at: usize) {
+        let member = &self.members[at];
+        let name = member.server.name.clone();
+        let Some(drain) = &member.server.drain else {
+            return;
+        };
+        let paused = match member.view {
+            Look::Reduced | Look::Silent => None,
+            Look::Missing => Some(true),
+            Look::View(view) => round.gitlab(&view.paused).copied(),
+        };
+        let was_empty = drain.first_empty.is_some();
+        match (paused, drain.paused) {
+            (Some(true), None) => {
+                self.fact(round, at, Happening::DrainPaused);
+            }
+            (Some(true), Some(_)) | (None, Some(_)) => {}
+            (Some(false), since) => {
+                let seen = self.seen_at(round, at);
+                if since.is_none_or(|since| seen.is_some_and(|seen| seen > since)) {
+                    round.wanted.push(Action::Pause(name));
+                    if since.is_some() && was_empty {
+                        self.fact(round, at, Happening::DrainLooked(false));
+                    }
+                }
+            }
+            (None, None) => round.wanted.push(Action::Pause(name)),
+        }
+    }
+
+    /// When what is known of its jobs was true.
+    fn seen_at(&self, round: &Round<'a>, at: usize) -> Option<Time> {
+        let member = &self.members[at];
+        match member.view {
+            Look::Reduced => time_of(&member.host?.running),
+            Look::Silent => None,
+            Look::Missing => time_of(&round.observation.runners),
+            Look::View(view) => time_of(&view.running),
+        }
+    }
+
+    /// A look counts when the pause has settled by then and still holds.
+    fn look_for_jobs(&mut self, round: &mut Round<'a>, at: usize) {
+        let member = &self.members[at];
+        let Some(drain) = &member.server.drain else {
+            return;
+        };
+        let (Some(paused), Some(seen)) = (drain.paused, self.seen_at(round, at)) else {
+            return;
+        };
+        let holds = match member.view {
+            Look::View(view) => round.gitlab(&view.paused) == Some(&true),
+            Look::Reduced | Look::Missing => true,
+            Look::Silent => false,
+        };
+        if !holds || seen <= paused + PAUSE_SETTLES {
+            return;
+        }
+        match (member.running, drain.first_empty) {
+            (Some(0), None) => {
+                self.fact(round, at, Happening::DrainLooked(true));
+            }
+            (Some(0), Some(first)) if !drain.is_empty() && seen.since(first) > LOOKS_APART => {
+                self.fact(round, at, Happening::DrainLooked(true));
+            }
+            (Some(running), Some(_)) if running > 0 => {
+                self.fact(round, at, Happening::DrainLooked(false));
+            }
+            _ => {}
+        }
+    }
+
+    fn end_drain(&mut self, round: &mut Round<'a>, at: usize) {
+        let server = &self.members[at].server;
+        let Some(drain) = &server.drain else { return };
+        let (empty, overdue) = (drain.is_empty(), round.now >= drain.deadline);
+        if overdue && !empty {
+            let text = format!(
+                "the server {} has been drained for longer than {}: look at its jobs",
+                server.name, self.config.drain_deadline
+            );
+            round.alarm("drain_overdue", Some(&self.config.name), text);
+        }
+        if !self.health.may_shrink {
+            return;
+        }
+        if empty && self.members[at].running == Some(0) {
+            self.remove(round, at, "it is drained");
+        } else if overdue && self.config.kill_after_drain_deadline {
+            self.remove(round, at, "its drain is past its deadline");
+        }
+    }
+}
+
+const fn time_of<T>(reading: &Reading<T>) -> Option<Time> {
+    match reading {
+        Reading::Known { at, .. } => Some(*at),
+        Reading::Unknown { .. } => None,
+    }
+}
