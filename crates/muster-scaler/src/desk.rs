@@ -1,0 +1,294 @@
+//! The one writer of the ledger: a thread that decides, makes what changes durable, records it and
+//! only then says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_scaler_core::{
+    Config, Decision, Event, Happening, Ledger, Misfit, Observation, ServerName, Time,
+};
+use muster_tasks::Group;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::records::Recorder;
+use crate::store::{Join, Kept, Store, StoreError};
+
+/// So many changes wait at most; who brings more waits with them.
+const QUEUE: usize = 256;
+
+/// So many changes are made durable at once.
+const BATCH: usize = 64;
+
+/// What decides. Pure.
+pub type Decide = fn(&Config, &Observation, &Ledger, Time) -> Decision;
+
+/// Why the ledger did not change; the message completes "failed to ...".
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeskError {
+    /// It cannot have happened. Nothing is changed.
+    #[error("change the ledger: {0}")]
+    Misfit(#[from] Misfit),
+    /// The disk does not take it. Nothing is changed; later it may be.
+    #[error("{0}")]
+    Disk(String),
+    /// The word is not that of a server that may join now.
+    #[error("join: the word is not known, or was used")]
+    NoJoin,
+    /// The scaler stops.
+    #[error("change the ledger: the scaler stops")]
+    Stopped,
+}
+
+/// Where the ledger is kept.
+pub(crate) trait Keep: Send {
+    /// Makes the difference between both durable.
+    ///
+    /// # Errors
+    /// If that failed. Whether it is there is not known then; it is tried again with all that has
+    /// changed since `from`.
+    fn keep(&mut self, from: &Kept, to: &Kept) -> Result<(), StoreError>;
+}
+
+impl Keep for Store {
+    fn keep(&mut self, from: &Kept, to: &Kept) -> Result<(), StoreError> {
+        self.write(from, to)
+    }
+}
+
+/// A ledger of a scaler that does not hold the lease: it is nowhere but in memory, and nothing is
+/// done by it.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Keep for Nowhere {
+    fn keep(&mut self, _: &Kept, _: &Kept) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// What changes with some events.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) events: Vec<Event>,
+    /// What a server is given when it joins.
+    pub(crate) join: Option<(ServerName, Join)>,
+}
+
+enum Request {
+    Decide(Box<Observation>, Answer<Decision>),
+    Change(Change, Answer<()>),
+    Join(String, Answer<(ServerName, String)>),
+}
+
+type Answer<T> = oneshot::Sender<Result<T, DeskError>>;
+
+/// A handle of the writer. When the last is dropped, the writer ends.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    requests: mpsc::Sender<Request>,
+    ledger: watch::Receiver<Arc<Ledger>>,
+}
+
+/// What the writer starts with.
+pub(crate) struct Opening {
+    pub(crate) config: Arc<Config>,
+    pub(crate) decide: Decide,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) keep: Box<dyn Keep>,
+    pub(crate) kept: Kept,
+    pub(crate) recorder: Option<Recorder>,
+}
+
+impl Desk {
+    /// Starts the writer, on a thread of the group.
+    pub(crate) fn open(group: &Group, opening: Opening) -> Result<Self, muster_tasks::Closed> {
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let (publish, ledger) = watch::channel(Arc::new(opening.kept.ledger.clone()));
+        let writer = Writer {
+            opening,
+            publish,
+            batch: Vec::new(),
+        };
+        // It ends when nobody can ask it any more; what it was asked it finishes.
+        drop(group.spawn_blocking("ledger", move |_| writer.run(inbox))?);
+        Ok(Self { requests, ledger })
+    }
+
+    /// The ledger as it is on disk.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger.borrow())
+    }
+
+    /// Follows the ledger.
+    pub fn follow(&self) -> watch::Receiver<Arc<Ledger>> {
+        self.ledger.clone()
+    }
+
+    /// Decides by the ledger as it is then. When this returns the decision's events are durable.
+    pub(crate) async fn decide(&self, observation: Observation) -> Result<Decision, DeskError> {
+        let observation = Box::new(observation);
+        self.ask(|answer| Request::Decide(observation, answer))
+            .await
+    }
+
+    /// Makes all of a change durable, or nothing.
+    pub(crate) async fn change(&self, change: Change) -> Result<(), DeskError> {
+        self.ask(|answer| Request::Change(change, answer)).await
+    }
+
+    /// Makes events durable, all or none.
+    pub(crate) async fn events(&self, events: Vec<Event>) -> Result<(), DeskError> {
+        self.change(Change { events, join: None }).await
+    }
+
+    /// Lets the server join whose word has this hash: its name, and the text of its runner's
+    /// configuration. Works once.
+    pub(crate) async fn join(&self, word: String) -> Result<(ServerName, String), DeskError> {
+        self.ask(|answer| Request::Join(word, answer)).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, DeskError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.requests.send(request(answer)).await;
+        sent.map_err(|_| DeskError::Stopped)?;
+        answered.await.map_err(|_| DeskError::Stopped)?
+    }
+}
+
+struct Writer {
+    opening: Opening,
+    publish: watch::Sender<Arc<Ledger>>,
+    batch: Vec<Request>,
+}
+
+/// What was applied and is told when it is durable.
+type Told = Box<dyn FnOnce(Result<(), DeskError>) + Send>;
+
+impl Writer {
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        while let Some(request) = inbox.blocking_recv() {
+            self.batch.push(request);
+            while self.batch.len() < BATCH
+                && let Ok(request) = inbox.try_recv()
+            {
+                self.batch.push(request);
+            }
+            self.work();
+        }
+    }
+
+    /// Applies what is in the batch, makes it durable, and answers.
+    fn work(&mut self) {
+        let from = self.opening.kept.clone();
+        let mut lines = Vec::new();
+        let mut told: Vec<Told> = Vec::new();
+        for request in std::mem::take(&mut self.batch) {
+            match request {
+                Request::Decide(observation, answer) => {
+                    let now = self.opening.clock.now();
+                    let (config, kept) = (&self.opening.config, &self.opening.kept);
+                    let decision = (self.opening.decide)(config, &observation, &kept.ledger, now);
+                    let change = Change {
+                        events: decision.events.clone(),
+                        join: None,
+                    };
+                    match self.apply(change) {
+                        Ok(()) => {
+                            if let Some(recorder) = &self.opening.recorder {
+                                lines.push(recorder.decision(&observation, &decision));
+                            }
+                            told.push(Box::new(move |result| {
+                                let _ = answer.send(result.map(|()| decision));
+                            }));
+                        }
+                        Err(misfit) => _ = answer.send(Err(misfit.into())),
+                    }
+                }
+                Request::Change(change, answer) => {
+                    let events = change.events.clone();
+                    match self.apply(change) {
+                        Ok(()) => {
+                            if let Some(recorder) = &self.opening.recorder {
+                                lines.push(recorder.events(&events));
+                            }
+                            told.push(Box::new(move |result| _ = answer.send(result)));
+                        }
+                        Err(misfit) => _ = answer.send(Err(misfit.into())),
+                    }
+                }
+                Request::Join(word, answer) => match self.take_join(&word) {
+                    Some((name, config, event)) => {
+                        if let Some(recorder) = &self.opening.recorder {
+                            lines.push(recorder.events(&[event]));
+                        }
+                        told.push(Box::new(move |result| {
+                            let _ = answer.send(result.map(|()| (name, config)));
+                        }));
+                    }
+                    None => _ = answer.send(Err(DeskError::NoJoin)),
+                },
+            }
+        }
+        if told.is_empty() {
+            return;
+        }
+        self.opening.kept.at = self.opening.clock.now();
+        match self.opening.keep.keep(&from, &self.opening.kept) {
+            Ok(()) => {
+                if let Some(recorder) = &mut self.opening.recorder {
+                    recorder.write(&lines, &from.ledger, self.opening.kept.at);
+                }
+                let ledger = Arc::new(self.opening.kept.ledger.clone());
+                self.publish.send_replace(ledger);
+                told.into_iter().for_each(|told| told(Ok(())));
+            }
+            Err(error) => {
+                self.opening.kept = from;
+                let error = DeskError::Disk(error.to_string());
+                told.into_iter().for_each(|told| told(Err(error.clone())));
+            }
+        }
+    }
+
+    /// All of it, or nothing.
+    fn apply(&mut self, change: Change) -> Result<(), Misfit> {
+        let kept = &mut self.opening.kept;
+        let before = kept.ledger.clone();
+        for event in &change.events {
+            if let Err(misfit) = kept.ledger.apply(event) {
+                kept.ledger = before;
+                return Err(misfit);
+            }
+        }
+        if let Some((name, join)) = change.join {
+            kept.joins.insert(name, join);
+        }
+        let servers = &kept.ledger.servers;
+        let waits = |name: &ServerName| servers.get(name).is_some_and(|s| s.joined.is_none());
+        kept.joins.retain(|name, _| waits(name));
+        Ok(())
+    }
+
+    fn take_join(&mut self, word: &str) -> Option<(ServerName, String, Event)> {
+        let joins: &BTreeMap<_, Join> = &self.opening.kept.joins;
+        let (name, join) = joins.iter().find(|(_, join)| join.word == word)?;
+        let (name, config) = (name.clone(), join.config.clone());
+        let event = Event::server(&name, self.opening.clock.now(), Happening::Joined);
+        let change = Change {
+            events: vec![event.clone()],
+            join: None,
+        };
+        // A server that is being deleted does not join any more.
+        let going = |name| {
+            let server = self.opening.kept.ledger.servers.get(name);
+            server.is_none_or(|server| server.state.is_going())
+        };
+        if going(&name) {
+            return None;
+        }
+        self.apply(change).ok()?;
+        self.opening.kept.joins.remove(&name);
+        Some((name, config, event))
+    }
+}

@@ -1,0 +1,123 @@
+//! A server goes: from its provider, then its runner object, then the ledger.
+
+use muster_scaler_core::provider::{DeleteAnswer, DescribeAnswer, ListedServer, Phase, label};
+use muster_scaler_core::{Happening, Server, ServerName};
+
+use super::Tools;
+use crate::listings;
+
+/// How far a deletion came.
+enum Step {
+    /// The provider has it no more.
+    Gone,
+    /// The provider is at it.
+    Accepted,
+}
+
+/// A server that its provider has been deleting for so long counts as one whose deletion failed.
+const DELETING_FOR: std::time::Duration = std::time::Duration::from_secs(600);
+
+impl Tools {
+    /// One try. The order matters: while the server may be there its runner object stays, so that
+    /// it can be seen whether it works.
+    pub(super) async fn remove(&self, name: &ServerName) {
+        let going = |server: &Server| server.state.is_going();
+        let Some(server) = self.server(name).filter(going) else {
+            return;
+        };
+        if self.clock.now() < server.next_try {
+            return;
+        }
+        let Some(desk) = self.providers.get(&server.provider) else {
+            let why = format!("provider {} is not configured", server.provider);
+            self.note(name, Happening::DeleteFailed(why)).await;
+            return;
+        };
+        match self.remove_at(desk, &server).await {
+            Ok(Step::Gone) => {}
+            Ok(Step::Accepted) => {
+                self.note(name, Happening::DeleteAccepted).await;
+                return;
+            }
+            Err(why) => {
+                self.counters.delete_failed();
+                self.note(name, Happening::DeleteFailed(why)).await;
+                return;
+            }
+        }
+        if let (Some(runners), Some(runner)) = (&self.runners, server.runner)
+            && let Err(why) = self.gitlab(runners.delete(runner)).await
+        {
+            self.counters.gitlab_failed(why.clone());
+            let why = format!("its runner object: {why}");
+            self.note(name, Happening::DeleteFailed(why)).await;
+            return;
+        }
+        if let Some(id) = &server.provider_id {
+            desk.removed(id, self.clock.now());
+        }
+        self.note(name, Happening::Removed).await;
+    }
+
+    /// Deletes all that the provider has under this name: one server, unless it has made two.
+    async fn remove_at(&self, desk: &listings::Desk, server: &Server) -> Result<Step, String> {
+        if let Some(id) = &server.provider_id
+            && let Step::Accepted = self.delete_ours(desk, id, server).await?
+        {
+            return Ok(Step::Accepted);
+        }
+        // A single look may be wrong; a complete listing that began after it decides.
+        let listing = desk.list_after(self.clock.now()).await?;
+        let named = |listed: &&ListedServer| listed.label(label::NAME) == Some(&server.name.0);
+        for listed in listing.servers.iter().filter(named) {
+            if let Step::Gone = self.delete_ours(desk, &listed.id, server).await? {
+                desk.removed(&listed.id, self.clock.now());
+            } else {
+                return Ok(Step::Accepted);
+            }
+        }
+        if listing.complete {
+            Ok(Step::Gone)
+        } else {
+            Err("the listing is not complete".to_owned())
+        }
+    }
+
+    /// Deletes a server after a fresh look at whose it is.
+    async fn delete_ours(
+        &self,
+        desk: &listings::Desk,
+        id: &str,
+        server: &Server,
+    ) -> Result<Step, String> {
+        let provider = &desk.setup.provider;
+        let looked = muster_tasks::timeout(desk.setup.timeout, provider.describe(id)).await;
+        match looked.map_err(|late| late.to_string())? {
+            DescribeAnswer::Gone => return Ok(Step::Gone),
+            DescribeAnswer::Unknown(why) => return Err(why),
+            DescribeAnswer::Found(found) if !self.is_ours(&found, server) => {
+                let text = format!("{id} is not ours any more: its labels are of another server");
+                return Err(text);
+            }
+            DescribeAnswer::Found(found) if found.phase == Phase::Deleting => {
+                if self.clock.now().since(server.since) > DELETING_FOR {
+                    return Err("the provider has been deleting it for long".to_owned());
+                }
+                return Ok(Step::Accepted);
+            }
+            DescribeAnswer::Found(_) => {}
+        }
+        self.counters.deletes();
+        let deleted = provider.delete(id, &self.config.owner);
+        let deleted = muster_tasks::timeout(desk.setup.timeout, deleted).await;
+        match deleted.map_err(|late| late.to_string())? {
+            DeleteAnswer::Gone => Ok(Step::Gone),
+            DeleteAnswer::Accepted => Ok(Step::Accepted),
+            DeleteAnswer::Refused(why) | DeleteAnswer::Unknown(why) => Err(why),
+        }
+    }
+
+    fn is_ours(&self, found: &ListedServer, server: &Server) -> bool {
+        found.belongs_to(&self.config.owner) && found.label(label::NAME) == Some(&server.name.0)
+    }
+}
