@@ -230,22 +230,22 @@ impl Client {
         used: Option<Arc<str>>,
         result: Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
-        match result {
-            Err(ErrorKind::Token(why)) if self.shared.login.is_none() => Err(ErrorKind::Login(why)),
-            Err(ErrorKind::Token(why)) => {
-                let mut token = self.shared.token.write();
-                if *token == used {
-                    *token = None;
-                }
-                Err(ErrorKind::Token(why))
-            }
-            other => other,
-        }
+        result.map_err(|kind| {
+            let is_another = *self.shared.token.read() != used;
+            if is_another { kind } else { self.refused(kind) }
+        })
     }
 
-    /// The token is not taken any more.
-    pub(crate) fn forget_token(&self) {
-        *self.shared.token.write() = None;
+    /// If the token was refused, it is not used again; without a login another one will not do.
+    pub(crate) fn refused(&self, kind: ErrorKind) -> ErrorKind {
+        match kind {
+            ErrorKind::Token(why) if self.shared.login.is_none() => ErrorKind::Login(why),
+            ErrorKind::Token(why) => {
+                *self.shared.token.write() = None;
+                ErrorKind::Token(why)
+            }
+            kind => kind,
+        }
     }
 
     /// The token, if there is a login: the one that is there, or a new one.

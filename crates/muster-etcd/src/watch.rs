@@ -124,9 +124,7 @@ impl Watch {
             {
                 self.client.move_on(stream.at);
             }
-            if matches!(kind, ErrorKind::Token(_)) {
-                self.client.forget_token();
-            }
+            let kind = self.client.refused(kind);
             if kind.retry() == Retry::Never {
                 let what = format!("watch {}", self.range.text());
                 return Err(Error { what, kind });
@@ -193,10 +191,15 @@ impl Watch {
         self.pause = FIRST_PAUSE;
         let now = answer.header.revision;
         if answer.created {
-            // Servers that are behind where we were have lost what they had, or not caught up yet.
-            if self.next.is_none_or(|next| now + 1 < next) {
-                self.next = Some(now + 1);
-                self.ready.push_back(Event::Resync { revision: now });
+            match self.next {
+                None => {
+                    self.next = Some(now + 1);
+                    self.ready.push_back(Event::Resync { revision: now });
+                }
+                // Servers that are behind where we were have lost what they had, or this one has not caught up:
+                // it begins anew.
+                Some(next) if now + 1 < next => (self.next, self.stream) = (None, None),
+                Some(_) => {}
             }
             return Ok(());
         }

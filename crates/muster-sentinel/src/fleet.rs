@@ -1,10 +1,14 @@
-//! The fleet as ZooKeeper has it: for people and programs that read what reporters write.
+//! The fleet as ZooKeeper or etcd has it: for people and programs that read what reporters write.
+
+mod etcd;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_zookeeper::{Error, ErrorKind, Event, MAX_BATCH, Node, Session, Watch};
+use muster_zookeeper::{Error, ErrorKind, Event, MAX_BATCH, Session, Watch};
+
+pub use self::etcd::EtcdFleetWatch;
 
 use crate::document::Document;
 use crate::publish::{REPORTERS, Reporter, VERSIONED};
@@ -15,7 +19,7 @@ use crate::status::CheckKind;
 pub struct Fleet {
     /// The reporters that are there, by name.
     pub reporters: BTreeMap<String, Reporter>,
-    /// The instances, by the path of their node.
+    /// The instances, by their path below the root.
     pub members: BTreeMap<String, Member>,
 }
 
@@ -24,7 +28,8 @@ pub struct Fleet {
 pub struct Member {
     /// What was reported.
     pub document: Document,
-    /// When it was written, by the servers' clock, in milliseconds since 1970.
+    /// When it was written, in milliseconds since 1970: by the servers' clock where they say it (ZooKeeper), else when its
+    /// last check ended, by the reporter's clock (etcd).
     pub written_ms: i64,
 }
 
@@ -59,7 +64,7 @@ impl Fleet {
     }
 }
 
-/// Follows the fleet.
+/// Follows the fleet in ZooKeeper.
 #[derive(Debug)]
 pub struct FleetWatch {
     session: Session,
@@ -145,7 +150,13 @@ impl FleetWatch {
         for chunk in paths.chunks(MAX_BATCH) {
             let nodes = self.session.read_many(chunk.to_vec()).await?;
             for (path, node) in chunk.iter().zip(nodes) {
-                fleet.put(path, node.ok());
+                let node = node.ok();
+                let written_ms = node.as_ref().map(|node| node.stat.modified_ms);
+                fleet.put(
+                    path,
+                    node.as_ref().map(|node| node.data.as_slice()),
+                    written_ms,
+                );
             }
         }
         Ok(fleet)
@@ -172,15 +183,16 @@ impl FleetWatch {
 }
 
 impl Fleet {
-    /// Takes what was read at a path; what is no report there is left out.
-    fn put(&mut self, path: &str, node: Option<Node>) {
+    /// Takes what was read at a path, and when that was written if that is known; what is no report there is
+    /// left out.
+    fn put(&mut self, path: &str, data: Option<&[u8]>, written_ms: Option<i64>) {
         let below = path.strip_prefix(VERSIONED).unwrap_or_default();
         let mut names = below.split('/').skip(1);
         let (kind, cluster, name) = (names.next(), names.next(), names.next());
         match (kind, cluster, name) {
             (Some("reporters"), Some(name), None) => {
-                let read = |node: Node| serde_json::from_slice::<Reporter>(&node.data).ok();
-                match node.and_then(read) {
+                let read = |data| serde_json::from_slice::<Reporter>(data).ok();
+                match data.and_then(read) {
                     Some(reporter) => {
                         self.reporters.insert(reporter.writer.id.clone(), reporter);
                     }
@@ -188,14 +200,16 @@ impl Fleet {
                 }
             }
             (Some(kind), Some(_), Some(_)) if kind.parse::<CheckKind>().is_ok() => {
-                let read = |node: Node| {
-                    Some(Member {
-                        document: Document::from_json(&node.data).ok()?,
-                        written_ms: node.stat.modified_ms,
-                    })
-                };
-                match node.and_then(read) {
-                    Some(member) => _ = self.members.insert(path.to_owned(), member),
+                let document = data.and_then(|data| Document::from_json(data).ok());
+                match document {
+                    Some(document) => {
+                        let written_ms = written_ms.unwrap_or(document.checked_ms);
+                        let member = Member {
+                            document,
+                            written_ms,
+                        };
+                        self.members.insert(path.to_owned(), member);
+                    }
                     None => _ = self.members.remove(path),
                 }
             }

@@ -45,7 +45,7 @@ pub use check::{CheckOptions, ExecCheckOptions, HttpCheckOptions, PlainCheck, Tc
 pub use checker::{Checker, MakeProbe, Timing};
 pub use clock::{Clock, Moment};
 pub use document::Document;
-pub use fleet::{Fleet, FleetWatch, Freshness, Member};
+pub use fleet::{EtcdFleetWatch, Fleet, FleetWatch, Freshness, Member};
 pub use health::{Health, SelfTest};
 pub use machine::{Machine, Thresholds};
 pub use probe::{Depth, Dialer, ExecProbe, HttpProbe, Probe, RedisOptions, RedisProbe, TcpProbe};

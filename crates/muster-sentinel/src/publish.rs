@@ -7,6 +7,8 @@ mod ledger;
 mod record;
 mod reporter;
 mod rounds;
+#[cfg(test)]
+mod testing;
 pub(crate) mod zookeeper;
 
 pub use etcd::{EtcdPublisher, EtcdPublisherOptions};

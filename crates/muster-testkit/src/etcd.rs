@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::{Mutex, const_mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -184,6 +186,25 @@ impl Etcd {
         serde_json::from_str(&answer.body).ok()
     }
 
+    /// The value of a key, if it is there and text. Read without a token.
+    pub fn value(&self, key: &str) -> Option<String> {
+        let answer = self.call("/v3/kv/range", &json!({ "key": STANDARD.encode(key) }))?;
+        decode(&answer["kvs"][0]["value"])
+    }
+
+    /// All keys that begin so. Read without a token.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let mut end = prefix.as_bytes().to_vec();
+        *end.last_mut().expect("a prefix") += 1;
+        let range = json!({ "key": STANDARD.encode(prefix), "range_end": STANDARD.encode(end) });
+        let answer = self.call("/v3/kv/range", &range).expect("an answer");
+        let kvs = answer["kvs"].as_array().into_iter().flatten();
+        kvs.filter_map(|kv| decode(&kv["key"])).collect()
+    }
+
     /// From now on it wants a login: `root` with this password, who may do everything.
     ///
     /// # Panics
@@ -201,6 +222,11 @@ impl Etcd {
             assert!(done.get("error").is_none(), "{path}: {done}");
         }
     }
+}
+
+fn decode(text: &Value) -> Option<String> {
+    let bytes = STANDARD.decode(text.as_str()?).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 /// Three servers of etcd.

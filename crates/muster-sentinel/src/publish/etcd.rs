@@ -28,8 +28,9 @@ use super::rounds::{AUDIT, publish};
 use crate::board::{Board, Interest};
 use crate::document::Writer;
 
-/// The end may take so long: what is bound to the lease is deleted then.
-const STOP: Duration = Duration::from_secs(2);
+/// The end may take so long: what is bound to the lease is deleted then. Less than the second that a component has
+/// to end by itself.
+const STOP: Duration = Duration::from_millis(800);
 
 /// So many events wait to be taken; further ones wait with the servers.
 const MOST_EVENTS: usize = 1024;

@@ -1,15 +1,14 @@
 use std::time::Duration;
 
-use muster_plugin::compliance::{Running, Stage};
-use muster_plugin::{Build, FormatUse, Kind, PluginRow};
+use muster_plugin::{Build, FormatUse, PluginRow};
 use muster_tasks::{Group, timeout};
 use muster_testkit::ZooKeeper;
 use muster_zookeeper::Mode;
 
 use super::*;
-use crate::board::Slot;
 use crate::fleet::{Fleet, FleetWatch, Freshness, Member};
-use crate::status::{CheckKind, Instance, Outcome, Reason, State, Target};
+use crate::publish::testing::{PATIENCE, Published};
+use crate::status::{Reason, State};
 
 const ROW: PluginRow = PluginRow {
     name: "zookeeper",
@@ -19,61 +18,18 @@ const ROW: PluginRow = PluginRow {
     build: Build::Service(|cx| Ok(Box::new(ZooKeeperPublisher::build(cx)?))),
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn build(options: &str) -> Built<ZooKeeperPublisher> {
     let table = toml::from_str(options).unwrap();
     ZooKeeperPublisher::build(&BuildContext::new(&ROW, &table)?)
 }
 
-/// A publisher that runs, with its own board.
-struct Published {
-    stage: Stage,
-    running: Running,
-    board: Arc<Board>,
-}
-
-impl Published {
-    async fn start(server: &ZooKeeper, root: &str, writer: &str, mode: &str) -> Self {
-        let stage = Stage::new(Kind::Input);
-        let cx = stage.start_context();
-        let board = cx.resources().shared::<Board>();
-        let options = format!(
-            "servers = ['{}']\nroot = '/{root}'\nwriter = '{writer}'\nmode = '{mode}'\n\
-             session_timeout = '4s'\nrefresh = '5s'",
-            server.address()
-        );
-        let mut publisher = build(&options).unwrap();
-        publisher.start(&cx).await.unwrap();
-        let running = stage.run(Box::new(publisher)).unwrap();
-        Self {
-            stage,
-            running,
-            board,
-        }
-    }
-
-    fn open(&self, port: u16) -> Arc<Slot> {
-        let instance = Instance {
-            kind: CheckKind::Redis,
-            cluster: "shop".to_owned(),
-            target: Target::Tcp {
-                host: "10.0.0.1".to_owned(),
-                port,
-            },
-        };
-        self.board.open(instance, Arc::default()).unwrap()
-    }
-
-    fn observe(&self, slot: &Slot, reason: Reason) {
-        let answer = Outcome::new(reason, "").into();
-        slot.observe(self.board.clock().now(), answer, Duration::ZERO);
-    }
-
-    async fn stop(self) {
-        self.running.stop().await.unwrap().1.unwrap();
-        assert!(self.stage.end().await.is_clean());
-    }
+async fn start(server: &ZooKeeper, root: &str, writer: &str, mode: &str) -> Published {
+    let options = format!(
+        "servers = ['{}']\nroot = '/{root}'\nwriter = '{writer}'\nmode = '{mode}'\n\
+         session_timeout = '4s'\nrefresh = '5s'",
+        server.address()
+    );
+    Published::start(build(&options).unwrap()).await
 }
 
 async fn session(group: &Group, server: &ZooKeeper, root: &str) -> Session {
@@ -116,7 +72,7 @@ fn is_written_by(fleet: &Fleet, writer: &str) -> bool {
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper_says_what_the_board_says(root: Group) {
     let mut server = ZooKeeper::start();
-    let published = Published::start(&server, "fleet", "a", "status").await;
+    let published = start(&server, "fleet", "a", "status").await;
     let slots = [1, 2].map(|port| published.open(port));
     let reader = session(&root, &server, "fleet").await;
     let mut watch = FleetWatch::new(reader.clone()).unwrap();
@@ -185,10 +141,10 @@ async fn of_two_reporters_one_writes(root: Group) {
     let server = ZooKeeper::shared();
     let reader = session(&root, &server, "two").await;
     let mut watch = FleetWatch::new(reader.clone()).unwrap();
-    let b = Published::start(&server, "two", "b", "status").await;
+    let b = start(&server, "two", "b", "status").await;
     let of_b = b.open(1);
     until(&mut watch, "b writes", |fleet| is_written_by(fleet, "b")).await;
-    let a = Published::start(&server, "two", "a", "status").await;
+    let a = start(&server, "two", "a", "status").await;
     let _of_a = a.open(1);
     until(&mut watch, "a goes first", |fleet| {
         is_written_by(fleet, "a")
@@ -196,13 +152,7 @@ async fn of_two_reporters_one_writes(root: Group) {
     .await;
     // The next write of b finds it.
     b.observe(&of_b, Reason::Ok);
-    let reported = |running: &Running| {
-        let reports = running.take_reports();
-        reports
-            .iter()
-            .any(|report| report.to_string().contains("another reporter"))
-    };
-    assert!(b.running.wait_until(PATIENCE, reported).await);
+    b.has_reported("another reporter").await;
     a.stop().await;
     until(&mut watch, "b takes over", |fleet| {
         is_written_by(fleet, "b")
@@ -222,7 +172,7 @@ async fn nodes_are_there_as_long_as_the_instance_is_up(root: Group) {
         ("nerve", "/shop/10.0.0.1:1", "\"port\":1"),
         ("jodis", "/shop/proxy-10.0.0.1:1", "\"state\":\"online\""),
     ] {
-        let published = Published::start(&server, "up", "a", mode).await;
+        let published = start(&server, "up", "a", mode).await;
         let slot = published.open(1);
         // As many checks as a verdict takes.
         let becomes = async |reason: Reason, up: bool| {
@@ -247,7 +197,7 @@ async fn nodes_are_there_as_long_as_the_instance_is_up(root: Group) {
             .create_all(path, b"left".to_vec(), Mode::Persistent)
             .await
             .unwrap();
-        let published = Published::start(&server, "up", "a", mode).await;
+        let published = start(&server, "up", "a", mode).await;
         let slot = published.open(1);
         published.observe(&slot, Reason::Ok);
         let search = async {
