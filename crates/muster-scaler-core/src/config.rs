@@ -48,6 +48,13 @@ pub struct Config {
     /// Who owns the servers: written on each at its birth; servers of other owners are never touched.
     /// Unique among all scalers that share an account. Letters, digits, `-`, `_` and `.`; at most 40.
     pub owner: String,
+    /// How often each provider is asked for all servers; 1s to 10m. It is asked at once, too, when
+    /// something is to be learnt.
+    pub list_every: Duration,
+    /// How long GitLab holds a runner's request for a job, its setting for long polling; 1s to 10m. A
+    /// runner may be given a job for so long after it was paused, so a drained server is looked at
+    /// again only then.
+    pub long_polling: Duration,
     /// How long decisions are kept for `explain` and `replay`.
     pub keep_records: Duration,
     /// Where the scaler serves what servers and others ask it for: `/join`, `/hooks/gitlab` and
@@ -70,6 +77,8 @@ impl Default for Config {
             tick: Duration::from_secs(10),
             state: PathBuf::new(),
             owner: String::new(),
+            list_every: Duration::from_secs(30),
+            long_polling: Duration::from_secs(50),
             keep_records: Duration::from_secs(14 * 24 * 3600),
             listen: String::new(),
             join_url: String::new(),

@@ -38,7 +38,7 @@ pub use observation::{
 pub use provider::ProviderId;
 pub use reading::Reading;
 pub use server::{
-    ABSENCES, Drain, LOOKS_APART, PAUSE_SETTLES, STUCK_AFTER, Server, ServerName, ServerState,
+    ABSENCES, Drain, STUCK_AFTER, Server, ServerName, ServerState,
 };
 pub use time::Time;
 

@@ -8,13 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::{Happening, Misfit};
 use crate::{ProviderId, Time};
 
-/// After a runner is paused, GitLab may still hand it a job that it had asked for before: requests
-/// are held for up to 50 s. A look before that says nothing.
-pub const PAUSE_SETTLES: Duration = Duration::from_secs(50);
-
-/// Two looks at a draining server must be further apart than this.
-pub const LOOKS_APART: Duration = Duration::from_secs(60);
-
 /// So many complete listings that did not show a server say that it is not there.
 pub const ABSENCES: u32 = 2;
 
@@ -131,11 +124,14 @@ pub struct Drain {
     pub why: String,
     /// Whether demand may take it back. Not past its hard lifetime.
     pub may_return: bool,
+    /// For how long GitLab may hold a runner's request for a job: a paused runner may still be given
+    /// one for so long.
+    pub hold: Duration,
 }
 
 impl Drain {
     /// A drain that begins.
-    pub fn new(deadline: Time, why: impl Into<String>, may_return: bool) -> Self {
+    pub fn new(deadline: Time, why: impl Into<String>, may_return: bool, hold: Duration) -> Self {
         Self {
             paused: None,
             first_empty: None,
@@ -143,13 +139,24 @@ impl Drain {
             deadline,
             why: why.into(),
             may_return,
+            hold,
         }
+    }
+
+    /// From when on a look says something.
+    pub fn settles(&self) -> Option<Time> {
+        self.paused.map(|paused| paused + self.hold)
+    }
+
+    /// Two looks must be further apart than this: a fifth longer than a request is held.
+    pub fn looks_apart(&self) -> Duration {
+        self.hold + self.hold / 5
     }
 
     /// Whether it was seen empty often enough.
     pub fn is_empty(&self) -> bool {
         match (self.first_empty, self.last_empty) {
-            (Some(first), Some(last)) => last.since(first) > LOOKS_APART,
+            (Some(first), Some(last)) => last.since(first) > self.looks_apart(),
             _ => false,
         }
     }

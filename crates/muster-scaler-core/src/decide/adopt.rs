@@ -99,13 +99,14 @@ impl<'a> PoolRound<'a> {
     fn drain_twins(&mut self, round: &mut Round<'a>, twin: usize) {
         let other = self.members.len() - 1;
         let deadline = round.now + self.config.drain_deadline.get();
+        let hold = round.config.long_polling.get();
         for at in [twin, other] {
             let state = self.members[at].server.state;
             if matches!(
                 state,
                 ServerState::Booting | ServerState::Joined | ServerState::Quarantined
             ) {
-                let drain = Drain::new(deadline, "its provider has two of its name", false);
+                let drain = Drain::new(deadline, "its provider has two of its name", false, hold);
                 self.intent(round, at, Happening::Draining(drain));
             }
         }

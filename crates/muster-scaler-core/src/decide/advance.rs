@@ -10,8 +10,6 @@ use crate::memory::in_last_minute;
 use crate::provider::Phase;
 use crate::{ABSENCES, Happening, Reading, ServerState, Time};
 
-/// Two listings that count as two absences began at least so far apart.
-const LISTINGS_APART: Duration = Duration::from_secs(30);
 /// What is added to a provider's timeout before its answer counts as lost.
 const ANSWER_LATE: Duration = Duration::from_secs(60);
 
@@ -55,7 +53,7 @@ impl<'a> PoolRound<'a> {
         let listable = !matches!(state, ServerState::Planned | ServerState::Requested);
         if listable && !state.is_going() && server.absences < ABSENCES {
             let after = match (server.last_absence, state) {
-                (Some(last), _) => last + LISTINGS_APART,
+                (Some(last), _) => last + round.config.list_every.get(),
                 (None, ServerState::Unknown | ServerState::Booting) => server.since,
                 (None, _) => server.planned,
             };

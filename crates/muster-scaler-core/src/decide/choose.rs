@@ -107,8 +107,9 @@ impl<'a> PoolRound<'a> {
 
     fn drain(&mut self, round: &mut Round<'a>, at: usize, why: &str, may_return: bool) {
         let deadline = round.now + self.config.drain_deadline.get();
+        let hold = round.config.long_polling.get();
         let name = self.members[at].server.name.clone();
-        let drain = Drain::new(deadline, why, may_return);
+        let drain = Drain::new(deadline, why, may_return, hold);
         if self.intent(round, at, Happening::Draining(drain)) {
             self.members[at].verdict = Verdict::Drained;
             self.plan.drain += 1;

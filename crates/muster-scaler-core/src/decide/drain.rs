@@ -3,7 +3,7 @@
 use super::round::{Look, PoolRound, Round};
 use crate::decision::Action;
 use crate::explanation::Verdict;
-use crate::{Happening, LOOKS_APART, PAUSE_SETTLES, Reading, Time};
+use crate::{Happening, Reading, Time};
 
 impl<'a> PoolRound<'a> {
     pub(super) fn draining(&mut self, round: &mut Round<'a>, at: usize) {
@@ -65,7 +65,7 @@ impl<'a> PoolRound<'a> {
         let Some(drain) = &member.server.drain else {
             return;
         };
-        let (Some(paused), Some(seen)) = (drain.paused, self.seen_at(round, at)) else {
+        let (Some(settles), Some(seen)) = (drain.settles(), self.seen_at(round, at)) else {
             return;
         };
         let holds = match member.view {
@@ -73,14 +73,14 @@ impl<'a> PoolRound<'a> {
             Look::Reduced | Look::Missing => true,
             Look::Silent => false,
         };
-        if !holds || seen <= paused + PAUSE_SETTLES {
+        if !holds || seen <= settles {
             return;
         }
         match (member.running, drain.first_empty) {
             (Some(0), None) => {
                 self.fact(round, at, Happening::DrainLooked(true));
             }
-            (Some(0), Some(first)) if !drain.is_empty() && seen.since(first) > LOOKS_APART => {
+            (Some(0), Some(first)) if !drain.is_empty() && seen.since(first) > drain.looks_apart() => {
                 self.fact(round, at, Happening::DrainLooked(true));
             }
             (Some(running), Some(_)) if running > 0 => {
