@@ -27,9 +27,6 @@ use crate::runners::Runners;
 use crate::status::Status;
 use crate::store::{Kept, Store, StoreError};
 
-/// Providers are listed this often, and at once when it is needed.
-const LIST_EVERY: Duration = Duration::from_secs(30);
-
 /// What belongs to no server is looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -380,11 +377,12 @@ impl Controller {
         };
         let mut waits = Vec::new();
         for desk in self.tools().providers.values() {
-            let tick = self.setup.config.tick.get();
+            let config = &self.setup.config;
+            let (tick, seldom) = (config.tick.get(), config.list_every.get());
             let every = if asks(&desk.id) {
-                tick.min(LIST_EVERY)
+                tick.min(seldom)
             } else {
-                LIST_EVERY
+                seldom
             };
             if !desk.is_due(now - every + Duration::from_millis(1)) {
                 continue;
