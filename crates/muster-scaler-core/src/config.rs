@@ -1,11 +1,15 @@
 //! The table `[scaler]`.
 
+mod check;
+mod cron;
 mod provider;
 
 use std::path::PathBuf;
 
 use muster_options::{Duration, JsonSchema, Secret};
 use serde::{Deserialize, Serialize};
+
+pub use cron::{Cron, CronError, Zone, ZoneError};
 
 /// What the scaler may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -364,9 +368,9 @@ impl Default for RateConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleConfig {
     /// The minutes to which it applies: minute, hour, day of month, month, day of week.
-    pub cron: String,
+    pub cron: Cron,
     /// The zone of those times, such as `Europe/Berlin`; empty: UTC.
-    pub timezone: String,
+    pub timezone: Zone,
     /// Free slots to keep ready.
     pub warm: Option<u32>,
     /// Capacity beyond demand, as a share of demand.

@@ -37,9 +37,7 @@ pub use observation::{
 };
 pub use provider::ProviderId;
 pub use reading::Reading;
-pub use server::{
-    ABSENCES, Drain, STUCK_AFTER, Server, ServerName, ServerState,
-};
+pub use server::{ABSENCES, Drain, STUCK_AFTER, Server, ServerName, ServerState};
 pub use time::Time;
 
 /// A mark of a text, the same for ever (FNV-1a, 32 bits).

@@ -80,7 +80,9 @@ impl<'a> PoolRound<'a> {
             (Some(0), None) => {
                 self.fact(round, at, Happening::DrainLooked(true));
             }
-            (Some(0), Some(first)) if !drain.is_empty() && seen.since(first) > drain.looks_apart() => {
+            (Some(0), Some(first))
+                if !drain.is_empty() && seen.since(first) > drain.looks_apart() =>
+            {
                 self.fact(round, at, Happening::DrainLooked(true));
             }
             (Some(running), Some(_)) if running > 0 => {

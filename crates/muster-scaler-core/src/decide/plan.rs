@@ -1,6 +1,9 @@
 //! From slots to servers.
 
-use super::round::{PoolRound, Round};
+use super::round::{Member, PoolRound, Round};
+use crate::Time;
+use crate::config::ScheduleConfig;
+use crate::memory::Tally;
 use crate::spend::Spent;
 
 impl<'a> PoolRound<'a> {
@@ -9,16 +12,12 @@ impl<'a> PoolRound<'a> {
         self.apply_schedule(round.now);
         let plan = &mut self.plan;
         plan.owned = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        let there = |m: &&super::round::Member<'_>| m.server.state.is_coming_or_there();
+        let there = |m: &&Member<'_>| m.server.state.is_coming_or_there();
         let have = self.members.iter().filter(there).count();
         plan.have = u32::try_from(have).unwrap_or(u32::MAX);
         let tally = self.memory.map(|memory| &memory.tally);
         let servers = self.members.iter().map(|member| &*member.server);
-        self.spent = Spent::reckon(
-            tally.unwrap_or(&crate::memory::Tally::default()),
-            servers,
-            round.now,
-        );
+        self.spent = Spent::reckon(tally.unwrap_or(&Tally::default()), servers, round.now);
         if !self.demand.known {
             plan.desired = plan.have;
             return;
@@ -40,9 +39,19 @@ impl<'a> PoolRound<'a> {
         plan.surplus = capacity.total().saturating_sub(plan.keep) / per_server;
     }
 
-    fn apply_schedule(&mut self, _now: crate::Time) {
-        self.plan.warm = self.config.warm;
-        self.plan.headroom = self.config.headroom;
-        self.plan.max_servers = self.config.max_servers;
+    fn apply_schedule(&mut self, now: Time) {
+        let plan = &mut self.plan;
+        plan.warm = self.config.warm;
+        plan.headroom = self.config.headroom;
+        plan.max_servers = self.config.max_servers;
+        let applies = |entry: &ScheduleConfig| entry.cron.matches(entry.timezone.clock(now));
+        let Some(at) = self.config.schedule.iter().rposition(applies) else {
+            return;
+        };
+        let entry = &self.config.schedule[at];
+        plan.schedule = Some(at);
+        plan.warm = entry.warm.unwrap_or(plan.warm);
+        plan.headroom = entry.headroom.unwrap_or(plan.headroom);
+        plan.max_servers = entry.max_servers.unwrap_or(plan.max_servers);
     }
 }

@@ -1,0 +1,1 @@
+//! Metrics that are missing, partial, old or wrong: no server is taken away.

@@ -1,0 +1,4 @@
+mod faults;
+mod invariants;
+mod scene;
+mod world;
