@@ -3,10 +3,10 @@
 //! A poll of a project is right: it replaces what was known of that project's jobs, but for jobs
 //! of which a webhook told after the poll had begun. Webhooks only make the book quicker.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use muster_scaler_core::{Job, JobState, Jobs, Pipeline, Time};
+use muster_scaler_core::{Job, JobRun, JobState, Jobs, Pipeline, Time};
 
 use crate::hook::{Hook, JobEvent};
 use crate::jobs::span;
@@ -60,6 +60,8 @@ pub struct JobBook {
     jobs: HashMap<u64, Entry>,
     stages: HashMap<u64, Vec<String>>,
     polled: BTreeMap<u64, Time>,
+    /// Jobs that ended well and were not told of yet.
+    ended: Vec<JobRun>,
     overflow: u64,
 }
 
@@ -119,6 +121,13 @@ impl JobBook {
         if !self.jobs.contains_key(&event.id) && self.is_full() {
             return Heard::Nothing;
         }
+        let is_new_end = match self.jobs.get(&event.id) {
+            Some(entry) => entry.state.is_some(),
+            None => true,
+        };
+        if is_new_end && event.status == JobStatus::Success {
+            self.note_end(event.project, &event.name, event.duration);
+        }
         let changed = match self.jobs.get_mut(&event.id) {
             None if state.is_none() => {
                 // Ended before anything was known of it. A poll that is under way may still have it.
@@ -171,9 +180,51 @@ impl JobBook {
         self.jobs.insert(event.id, entry);
     }
 
+    fn note_end(&mut self, project: u64, name: &str, duration: Option<Duration>) {
+        let Some(duration) = duration else {
+            return;
+        };
+        if self.ended.len() >= MOST_KEPT {
+            return;
+        }
+        let seconds = duration.as_secs_f64().round();
+        self.ended.push(JobRun {
+            project,
+            name: name.to_owned(),
+            seconds: seconds as u32,
+        });
+    }
+
+    /// Jobs that ended well since this was asked last, each told once.
+    pub fn take_ended(&mut self) -> Vec<JobRun> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Notes which of the jobs that a poll missed (see [`poll`](Self::poll)) ended well, from a
+    /// list in which they may be.
+    pub fn ended(&mut self, missed: &HashSet<u64>, project: u64, jobs: &[JobInfo]) {
+        let found = jobs
+            .iter()
+            .filter(|job| missed.contains(&job.id) && job.status == JobStatus::Success);
+        for job in found {
+            self.note_end(project, &job.name, job.duration.map(span));
+        }
+    }
+
     /// Takes what a poll of a project for [`OPEN`] jobs gave, which was begun at `began` and ended
-    /// at `now`.
-    pub fn poll(&mut self, project: u64, began: Time, jobs: &[JobInfo], now: Time) {
+    /// at `now`. Gives the jobs that ended without a webhook: that waited or ran, and are missing.
+    pub fn poll(&mut self, project: u64, began: Time, jobs: &[JobInfo], now: Time) -> HashSet<u64> {
+        let there: HashSet<u64> = jobs.iter().map(|job| job.id).collect();
+        let is_missed = |(id, entry): (&u64, &Entry)| {
+            let waits_or_runs = matches!(
+                entry.state,
+                Some(JobState::Pending(_) | JobState::Running(_))
+            );
+            let stays = entry.heard.is_some_and(|heard| heard >= began);
+            let missed = entry.project == project && waits_or_runs && !stays && !there.contains(id);
+            missed.then_some(*id)
+        };
+        let missed = self.jobs.iter().filter_map(is_missed).collect();
         // What a webhook told since is newer; the rest is as the poll says.
         self.jobs.retain(|_, entry| {
             entry.project != project || entry.heard.is_some_and(|heard| heard >= began)
@@ -203,9 +254,9 @@ impl JobBook {
             self.jobs.insert(job.id, entry);
         }
         self.polled.insert(project, began);
-        let open: std::collections::HashSet<u64> =
-            self.jobs.values().map(|entry| entry.pipeline).collect();
+        let open: HashSet<u64> = self.jobs.values().map(|entry| entry.pipeline).collect();
         self.stages.retain(|pipeline, _| open.contains(pipeline));
+        missed
     }
 
     /// Forgets all of the projects that are not among these.

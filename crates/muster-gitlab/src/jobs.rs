@@ -7,7 +7,7 @@ use muster_scaler_core::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::client::path_segment;
-use crate::limits::{MOST_JOBS, MOST_PROJECTS};
+use crate::limits::{MOST_JOBS, MOST_PROJECTS, PER_PAGE};
 use crate::{Error, Gitlab};
 
 /// How far a job is, in GitLab's words.
@@ -183,6 +183,27 @@ impl Gitlab {
             .collect();
         self.pages(&path, &query, MOST_JOBS, "list the project's jobs")
             .await
+    }
+
+    /// The newest jobs of a project in these states, one page of them: the first
+    /// [`PER_PAGE`].
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn newest_jobs(
+        &self,
+        project: u64,
+        states: &[JobStatus],
+    ) -> Result<Vec<JobInfo>, Error> {
+        let path = format!("projects/{project}/jobs");
+        let per_page = PER_PAGE.to_string();
+        let mut query: Vec<(&str, &str)> = states
+            .iter()
+            .map(|state| ("scope[]", state.word()))
+            .collect();
+        query.push(("per_page", &per_page));
+        let call = self.call(Method::GET, &path, "list the project's jobs")?;
+        self.json(call.query(&query)).await
     }
 
     /// The jobs of a pipeline, whatever their state; GET /projects/:id/pipelines/:pipeline/jobs.
