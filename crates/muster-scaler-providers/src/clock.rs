@@ -15,3 +15,9 @@ pub(crate) fn now() -> Time {
     });
     *wall + begin.elapsed()
 }
+
+/// A time as APIs write it: `2026-11-22T07:00:00Z`.
+pub(crate) fn parse(text: &str) -> Option<Time> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(Time::from_millis(time.as_millisecond()))
+}

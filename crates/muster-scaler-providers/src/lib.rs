@@ -9,7 +9,14 @@
 //! output, not even one that the provider sent back.
 
 mod clock;
+mod docker;
+#[cfg(feature = "ec2")]
+mod ec2;
 mod exec;
+mod hetzner;
+mod http;
+mod libvirt;
+mod openstack;
 mod row;
 mod scrub;
 #[cfg(feature = "testing")]
@@ -18,4 +25,12 @@ pub mod testing;
 pub use row::{Built, ProviderRow, build};
 
 /// The providers, in the order of their names.
-pub const PROVIDERS: &[ProviderRow] = &[exec::ROW];
+pub const PROVIDERS: &[ProviderRow] = &[
+    docker::ROW,
+    #[cfg(feature = "ec2")]
+    ec2::ROW,
+    exec::ROW,
+    hetzner::ROW,
+    libvirt::ROW,
+    openstack::ROW,
+];

@@ -12,8 +12,13 @@
 
 mod cloud;
 pub mod conformance;
+mod docker;
+#[cfg(feature = "ec2")]
+mod ec2;
 mod exec;
+mod hetzner;
 mod http;
+mod nova;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +26,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use muster_scaler_core::provider::{ListedServer, Provider};
 
+pub use docker::DockerWorld;
+#[cfg(feature = "ec2")]
+pub use ec2::Ec2World;
 pub use exec::ExecWorld;
+pub use hetzner::HetznerWorld;
+pub use nova::NovaWorld;
 
 /// What goes wrong. Unless it says otherwise, once: with the next call that it can happen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +81,9 @@ pub trait World: Send + Sync {
 
     /// Has something go wrong; false if that cannot be had here.
     fn fault(&self, fault: Fault) -> bool;
+
+    /// Takes back what was to go wrong and has not yet.
+    fn calm(&self);
 
     /// How many calls are at hand: open requests, or running processes.
     fn calls(&self) -> usize;

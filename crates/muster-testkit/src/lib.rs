@@ -14,6 +14,7 @@
 mod agent;
 mod etcd;
 mod http;
+mod libvirtd;
 mod ports;
 mod process;
 mod redis;
@@ -25,6 +26,7 @@ mod zookeeper;
 pub use agent::{Agent, AgentBuilder, Output};
 pub use etcd::{Etcd, EtcdCluster};
 pub use http::{Response, request, request_unix};
+pub use libvirtd::Libvirtd;
 pub use ports::free_ports;
 pub use process::{Process, Usage, usage_of_this_process};
 pub use redis::{Redis, RedisSentinel};

@@ -38,6 +38,11 @@ impl Cloud {
         self.faults.lock().push(fault);
     }
 
+    /// Takes back the faults to come.
+    pub(super) fn calm(&self) {
+        self.faults.lock().clear();
+    }
+
     /// Whether this fault is to happen now; it is used up.
     pub(super) fn take(&self, fault: Fault) -> bool {
         let mut faults = self.faults.lock();
@@ -69,6 +74,28 @@ impl Cloud {
             hidden,
             next: Some(next),
         });
+    }
+
+    /// Makes a server that waits to be started.
+    pub(super) fn create_waiting(&self, id: String, name: &str, labels: BTreeMap<String, String>) {
+        self.machines.lock().push(Machine {
+            id,
+            name: name.to_owned(),
+            labels,
+            phase: Phase::Building,
+            created: clock::now(),
+            hidden: 0,
+            next: None,
+        });
+    }
+
+    /// Starts a server that waits.
+    pub(super) fn start(&self, id: &str) {
+        let mut machines = self.machines.lock();
+        let machine = machines.iter_mut().find(|machine| machine.id == id);
+        if let Some(machine) = machine {
+            machine.phase = Phase::Active;
+        }
     }
 
     /// All servers, as they are.

@@ -1,0 +1,63 @@
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use muster_tasks::Group;
+
+use super::tar;
+use crate::testing::{DockerWorld, World, conformance};
+
+#[muster_tasks::test]
+async fn passes_the_suite(root: Group) {
+    conformance::conformance(&DockerWorld::new(&root)).await;
+}
+
+#[muster_tasks::test]
+async fn hands_the_user_data_over_as_a_file(root: Group) {
+    let world = DockerWorld::new(&root);
+    let spec = conformance::spec("m-data");
+    world.provider().create(&spec).await;
+    let archive = world.archive("m-data");
+    let content = String::from_utf8_lossy(&archive).into_owned();
+    assert!(content.contains(spec.user_data.expose()), "{content}");
+}
+
+#[test]
+fn others_can_read_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = tar::one_file("/etc/muster/user-data", b"#cloud-config\n");
+    assert_eq!(archive.len() % 512, 0);
+    let mut child = Command::new("tar")
+        .args(["--same-permissions", "-xvf", "-", "-C"])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&archive).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "etc/\netc/muster/\netc/muster/user-data\n"
+    );
+    let content = std::fs::read_to_string(folder.path().join("etc/muster/user-data")).unwrap();
+    assert_eq!(content, "#cloud-config\n");
+}
+
+#[test]
+fn knows_which_paths_fit() {
+    for path in ["/user-data", "/etc/muster/user-data"] {
+        assert!(tar::fits(path), "{path}");
+    }
+    for path in [
+        "",
+        "/",
+        "user-data",
+        "/etc/",
+        "/etc/../x",
+        "/a//b",
+        &format!("/{}", "x".repeat(101)),
+    ] {
+        assert!(!tar::fits(path), "{path}");
+    }
+}

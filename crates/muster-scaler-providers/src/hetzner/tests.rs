@@ -1,0 +1,55 @@
+use muster_scaler_core::provider::Refusal;
+use muster_tasks::Group;
+
+use super::answer;
+use crate::http::Reply;
+use crate::testing::{Fault, HetznerWorld, World, conformance};
+
+#[muster_tasks::test]
+async fn passes_the_suite(root: Group) {
+    conformance::conformance(&HetznerWorld::new(&root).await).await;
+}
+
+#[muster_tasks::test]
+async fn a_page_that_fails_makes_a_listing_incomplete(root: Group) {
+    let world = HetznerWorld::new(&root).await;
+    let provider = world.provider();
+    for number in 0..5 {
+        let labels = [("muster-owner".to_owned(), "o".to_owned())].into();
+        world.plant(&format!("m-{number}"), &labels).await;
+    }
+    let check = async |complete, count| {
+        let listing = provider.list_owned("o").await.unwrap();
+        assert_eq!((listing.complete, listing.servers.len()), (complete, count));
+    };
+    check(true, 5).await;
+    world.fault(Fault::Partial);
+    check(false, 4).await;
+    check(true, 5).await;
+}
+
+#[test]
+fn tells_refusals_apart() {
+    let check = |status, code: &str, want| {
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"m"}}}}"#);
+        let reply = Reply {
+            status,
+            headers: Default::default(),
+            body: body.into_bytes(),
+        };
+        assert_eq!(answer::refusal(&reply), want, "{status} {code}");
+        assert_eq!(
+            answer::complaint(&reply),
+            format!("status {status}: {code}: m")
+        );
+    };
+    check(403, "resource_limit_exceeded", Some(Refusal::Quota));
+    check(412, "resource_unavailable", Some(Refusal::Capacity));
+    check(412, "placement_error", Some(Refusal::Capacity));
+    check(429, "rate_limit_exceeded", Some(Refusal::RateLimit));
+    check(423, "locked", Some(Refusal::RateLimit));
+    check(401, "unauthorized", Some(Refusal::Invalid));
+    check(422, "invalid_input", Some(Refusal::Invalid));
+    check(500, "server_error", None);
+    check(504, "timeout", None);
+}

@@ -1,0 +1,127 @@
+use std::sync::Arc;
+
+use muster_scaler_core::provider::{Limits, Phase, Refusal};
+use muster_tasks::Group;
+use serde_json::json;
+
+use super::nova;
+use crate::http::{Reply, segment};
+use crate::testing::{NovaWorld, World, conformance};
+
+#[muster_tasks::test]
+async fn passes_the_suite(root: Group) {
+    conformance::conformance(&NovaWorld::new(&root).await).await;
+}
+
+#[muster_tasks::test]
+async fn logs_in_once_for_many_calls(root: Group) {
+    let world = NovaWorld::new(&root).await;
+    let provider = world.provider();
+    for _ in 0..3 {
+        assert!(provider.list_owned("o").await.unwrap().complete);
+    }
+    assert_eq!(world.logins(), 1);
+}
+
+#[muster_tasks::test]
+async fn reads_all_pages(root: Group) {
+    let world = NovaWorld::new(&root).await;
+    let provider: Arc<_> = world.provider();
+    for number in 0..7 {
+        let labels = [("muster-owner".to_owned(), "o".to_owned())].into();
+        world.plant(&format!("m-{number}"), &labels).await;
+    }
+    let listing = provider.list_owned("o").await.unwrap();
+    assert!(listing.complete);
+    assert_eq!(listing.servers.len(), 7);
+}
+
+fn reply(status: u16, body: &str) -> Reply {
+    Reply {
+        status,
+        headers: Default::default(),
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+#[test]
+fn tells_refusals_apart() {
+    let check = |status, body: &str, want| {
+        assert_eq!(nova::refusal(&reply(status, body)), want, "{status} {body}")
+    };
+    let quota = r#"{"forbidden":{"message":"Quota exceeded for cores: Requested 4, but already used 20 of 20 cores"}}"#;
+    check(403, quota, Some(Refusal::Quota));
+    check(
+        403,
+        r#"{"forbidden":{"message":"Policy doesn't allow it"}}"#,
+        Some(Refusal::Invalid),
+    );
+    check(
+        400,
+        r#"{"badRequest":{"message":"Can not find requested image"}}"#,
+        Some(Refusal::Invalid),
+    );
+    check(429, "", Some(Refusal::RateLimit));
+    check(
+        413,
+        r#"{"overLimit":{"message":"slow down"}}"#,
+        Some(Refusal::RateLimit),
+    );
+    check(500, "", None);
+    check(503, "", None);
+    assert_eq!(
+        nova::complaint(&reply(403, quota)),
+        "status 403: Quota exceeded for cores: Requested 4, but already used 20 of 20 cores"
+    );
+}
+
+#[test]
+fn a_stub_is_no_server() {
+    let stub = json!({ "id": "1", "status": "UNKNOWN", "links": [] });
+    let whole = json!({ "id": "2", "name": "m", "status": "ERROR", "metadata": { "k": "v" },
+        "fault": { "message": "No valid host was found." },
+        "addresses": { "net": [{ "addr": "10.0.0.5", "OS-EXT-IPS:type": "fixed" }, { "addr": "192.0.2.1", "OS-EXT-IPS:type": "floating" }] },
+        "created": "2026-11-22T07:00:00Z" });
+    let page = nova::page(&json!({ "servers": [stub, whole], "servers_links": [
+        { "rel": "next", "href": "http://internal/v2.1/servers/detail?limit=2&marker=2" }] }));
+    assert!(!page.complete);
+    assert_eq!(page.next.as_deref(), Some("limit=2&marker=2"));
+    let [server] = page.servers.as_slice() else {
+        panic!("{page:?}")
+    };
+    assert_eq!(
+        server.phase,
+        Phase::Error("No valid host was found.".to_owned())
+    );
+    assert_eq!(server.address.as_deref(), Some("192.0.2.1"));
+    assert_eq!(
+        server.created.map(|time| time.millis()),
+        Some(1_795_330_800_000)
+    );
+    assert!(!nova::page(&json!({})).complete);
+}
+
+#[test]
+fn reads_limits_and_versions() {
+    let limits = nova::limits(&json!({ "limits": { "absolute": {
+        "maxTotalInstances": 10, "totalInstancesUsed": 3, "maxTotalCores": -1, "totalCoresUsed": 4,
+        "maxTotalRAMSize": 512, "totalRAMUsed": 64 } } }));
+    let notes = vec!["MiB of memory: 64 of 512 are used".to_owned()];
+    assert_eq!(
+        limits,
+        Limits {
+            servers: Some(10),
+            used: Some(3),
+            notes
+        }
+    );
+    let version = |text: &str| nova::check_version(&json!({ "version": { "version": text } }));
+    assert!(version("2.53").unwrap_err().contains("2.69"));
+    assert!(version("2.100").is_ok());
+}
+
+#[test]
+fn escapes_names() {
+    assert_eq!(nova::exactly("a.b-c"), "^a\\.b-c$");
+    assert_eq!(segment("^a b/ö"), "%5Ea%20b%2F%C3%B6");
+}
