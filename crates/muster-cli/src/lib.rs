@@ -14,6 +14,7 @@ mod input;
 mod instances;
 mod key_values;
 mod logging;
+mod notify;
 mod observed;
 mod reference;
 mod session;
@@ -39,6 +40,9 @@ pub fn command() -> clap::Command {
     Kind::ALL
         .into_iter()
         .fold(args::Args::command(), |command, kind| {
+            if command.find_subcommand(kind.as_str()).is_none() {
+                return command;
+            }
             command.mut_subcommand(kind.as_str(), |of_kind| {
                 let examples = commands::component::examples(kind);
                 examples.into_iter().fold(of_kind, |of_kind, (name, text)| {

@@ -15,6 +15,7 @@ use muster_tasks::{Group, LeakMonitor, LeakMonitorOptions, StopOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{RunArgs, SourceArgs};
+use crate::notify::Notifier;
 use crate::state_path::state_path;
 use crate::{CommandResult, Failure, logging};
 
@@ -152,6 +153,9 @@ async fn agent(
     if let Some(mode) = args.watch_config {
         crate::watch::watch(&root, mode, args, Arc::clone(&reload))?;
     }
+    let notifier = Notifier::from_environment();
+    let ready = notifier.ready(&root, controller.engine().shared());
+    ready.map_err(Failure::failed)?;
     loop {
         match signals.next().await {
             Told::End => break,
@@ -164,6 +168,7 @@ async fn agent(
         }
     }
     tracing::info!("stopping");
+    notifier.stopping();
     let end = stop(&controller, &root, stop_timeout);
     let hard_end = stop_timeout + HARD_END_AFTER;
     tokio::select! {

@@ -20,6 +20,7 @@ use muster_tasks::Group;
 use muster_zookeeper::Servers;
 use toml::{Table, Value};
 
+use crate::notify::Notifier;
 use crate::text::{Style, print};
 use crate::{CommandResult, Failure, instances};
 use live::Show;
@@ -134,7 +135,12 @@ async fn checks(
     let shown = if args.once {
         Ok(once(&board).await)
     } else {
-        live::watch(&board, Show::new(args.json)).await
+        let notifier = Notifier::from_environment();
+        let ready = notifier.ready(&root, Arc::clone(&board));
+        ready.map_err(Failure::failed)?;
+        let shown = live::watch(&board, Show::new(args.json)).await;
+        notifier.stopping();
+        shown
     };
     let seen = shown?;
     let stopped = engine.stop(STOP_WITHIN).await;

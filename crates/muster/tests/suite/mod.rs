@@ -13,6 +13,7 @@ mod live_change;
 mod output_down;
 mod sentinel;
 mod servers;
+mod service_manager;
 pub(crate) mod support;
 
 /// A file that nobody names is a test that nobody runs.
