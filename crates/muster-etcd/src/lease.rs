@@ -60,6 +60,9 @@ impl Client {
 
     /// Gives a lease its whole life again; returns how long that is.
     ///
+    /// No fence by itself: after a pause of this process the answer may be old, and servers before 3.4.38, 3.5.23 and 3.6.5
+    /// may confirm a lease that was revoked. Whoever needs a fence compares times of its own.
+    ///
     /// # Errors
     /// [`ErrorKind::LeaseNotFound`] if it is over; others as for every call.
     pub async fn keep_alive(&self, id: LeaseId) -> Result<Duration, Error> {

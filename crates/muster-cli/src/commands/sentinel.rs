@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use muster_config::{AgentSettings, Definition, ProcessEnvironment, Source};
 use muster_control::change::ChangeError;
 use muster_engine::{Change, Engine, States};
+use muster_etcd::Endpoints;
 use muster_plugin::{ComponentId, Kind, Registry};
 use muster_sentinel::document::{Document, Writer};
 use muster_sentinel::{Board, Interest, Slot, State};
@@ -74,6 +75,10 @@ pub(crate) struct SentinelArgs {
     /// Write what is found into ZooKeeper, below a root: host:port,host:port/root [root: /muster].
     #[arg(long, value_name = "SERVERS")]
     zookeeper: Option<Servers>,
+    /// Write what is found into etcd, below a root: host:port,host:port/root [root: /muster], with TLS
+    /// https://host:port/root. User and password: $ETCDCTL_USER and $ETCDCTL_PASSWORD.
+    #[arg(long, value_name = "SERVERS")]
+    etcd: Option<Endpoints>,
     /// Check each server once, print what was found, end.
     #[arg(long)]
     once: bool,
@@ -85,7 +90,7 @@ pub(crate) struct SentinelArgs {
 /// What else the sentinel does.
 #[derive(Debug, Subcommand)]
 enum SentinelCommand {
-    /// Show the fleet as ZooKeeper has it, live, and what of it is stale.
+    /// Show the fleet as ZooKeeper or etcd has it, live, and what of it is stale.
     Watch(WatchArgs),
 }
 
@@ -94,6 +99,7 @@ const EXAMPLES: &str = "Examples:
   muster sentinel --redis db1:6379 --redis db2:6379 --once     check once; see the exit code
   muster sentinel --redis unix:///run/redis.sock --file /run/redis.json
   muster sentinel --redis db1:6379 --zookeeper zk1:2181,zk2:2181/prod
+  muster sentinel --redis db1:6379 --etcd etcd1:2379,etcd2:2379/prod
   muster sentinel watch --zookeeper zk1:2181,zk2:2181/prod     what all sentinels have written
 
 Exit codes of --once:
@@ -232,22 +238,45 @@ fn definitions(args: &SentinelArgs) -> Result<Vec<Definition>, Failure> {
         all.push(definition(Kind::Publisher, "file", options));
     }
     if let Some(servers) = &args.zookeeper {
+        let names = servers.list().iter().map(|s| s.to_string().into());
         let options = Table::from_iter([
-            (
-                "servers".to_owned(),
-                Value::Array(
-                    servers
-                        .list()
-                        .iter()
-                        .map(|s| s.to_string().into())
-                        .collect(),
-                ),
-            ),
+            ("servers".to_owned(), Value::Array(names.collect())),
             ("root".to_owned(), root(servers).into()),
         ]);
         all.push(definition(Kind::Publisher, "zookeeper", options));
     }
+    if let Some(endpoints) = &args.etcd {
+        let names = endpoints.list().iter().map(|e| e.to_string().into());
+        let mut options = Table::from_iter([
+            ("endpoints".to_owned(), Value::Array(names.collect())),
+            ("root".to_owned(), etcd_root(endpoints).into()),
+        ]);
+        if let Some((user, password)) = etcd_login() {
+            options.insert("username".to_owned(), verbatim(&user).into());
+            options.insert("password".to_owned(), verbatim(&password).into());
+        }
+        all.push(definition(Kind::Publisher, "etcd", options));
+    }
     Ok(all)
+}
+
+/// What the keys of the statuses begin with.
+fn etcd_root(endpoints: &Endpoints) -> &str {
+    match endpoints.root() {
+        "" => "/muster",
+        root => root,
+    }
+}
+
+/// The user of etcd and the password, from the environment.
+fn etcd_login() -> Option<(String, String)> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    Some((variable("ETCDCTL_USER")?, variable("ETCDCTL_PASSWORD")?))
+}
+
+/// A text as an option that holds just this: a `$` in it is no variable.
+fn verbatim(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// The node below which the statuses are.
@@ -270,8 +299,6 @@ fn definition(kind: Kind, plugin: &str, options: Table) -> Definition {
 }
 
 fn password(args: &SentinelArgs) -> Result<Option<String>, Failure> {
-    // A `$` in it is no variable.
-    let verbatim = |text: String| text.replace('$', "$$");
     if let Some(path) = &args.password_file {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| {
@@ -280,10 +307,11 @@ fn password(args: &SentinelArgs) -> Result<Option<String>, Failure> {
                 path.display()
             ))
         })?;
-        return Ok(Some(verbatim(
-            text.trim_end_matches(['\r', '\n']).to_owned(),
-        )));
+        return Ok(Some(verbatim(text.trim_end_matches(['\r', '\n']))));
     }
     let variable = std::env::var("REDIS_PASSWORD").ok();
-    Ok(variable.filter(|text| !text.is_empty()).map(verbatim))
+    Ok(variable
+        .filter(|text| !text.is_empty())
+        .as_deref()
+        .map(verbatim))
 }

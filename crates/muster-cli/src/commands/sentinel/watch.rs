@@ -1,32 +1,34 @@
-//! `muster sentinel watch`: the fleet as ZooKeeper has it.
+//! `muster sentinel watch`: the fleet as ZooKeeper or etcd has it.
 
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use muster_etcd::{Client, Endpoints, Login};
 use muster_metric::Timestamp;
-use muster_sentinel::{Fleet, FleetWatch};
+use muster_options::Secret;
+use muster_sentinel::{EtcdFleetWatch, Fleet, FleetWatch};
 use muster_tasks::Group;
 use muster_zookeeper::{Options, Servers, Session};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::live::{self, Lines};
-use super::root;
+use super::{etcd_login, etcd_root, root};
 use crate::commands::top::screen::Screen;
 use crate::text::{Line, Style, Tone, plural, print};
 use crate::{CommandResult, Failure, instances};
 
-/// How long to wait for ZooKeeper with `--once`.
+/// How long to wait for the servers with `--once`.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which fleet, and how to show it.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
-    /// The servers and the root: host:port,host:port/root [root: /muster].
-    #[arg(long, value_name = "SERVERS")]
-    zookeeper: Servers,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Show what is there now, end.
     #[arg(long)]
     once: bool,
@@ -35,20 +37,47 @@ pub(super) struct WatchArgs {
     json: bool,
 }
 
+/// Where the fleet is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PlaceArgs {
+    /// ZooKeeper's servers and root: host:port,host:port/root [root: /muster].
+    #[arg(long, value_name = "SERVERS")]
+    zookeeper: Option<Servers>,
+    /// etcd's servers and root: host:port,host:port/root [root: /muster]; login: $ETCDCTL_USER and $ETCDCTL_PASSWORD.
+    #[arg(long, value_name = "SERVERS")]
+    etcd: Option<Endpoints>,
+}
+
+/// The fleet, wherever it is.
+enum Fleets {
+    ZooKeeper(FleetWatch),
+    Etcd(EtcdFleetWatch),
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!("failed to {error}"))
+}
+
+impl Fleets {
+    /// The fleet after the next change; `None` if there are no more.
+    async fn next(&mut self) -> Result<Option<Arc<Fleet>>, Failure> {
+        match self {
+            Self::ZooKeeper(fleets) => fleets.next().await.map_err(failed),
+            Self::Etcd(fleets) => fleets.next().await.map(Some).map_err(failed),
+        }
+    }
+}
+
 pub(super) fn watch(args: &WatchArgs) -> CommandResult {
-    let servers = args.zookeeper.clone().with_root(root(&args.zookeeper));
-    let servers = servers.map_err(|error| Failure::Usage(format!("--zookeeper: {error}")))?;
     let runtime = crate::commands::run::runtime()?;
     let outcome = runtime.block_on(async {
         let group = Group::root("muster");
-        let session = Session::start(&group, Options::new(servers)).map_err(Failure::failed)?;
-        let fleets = FleetWatch::new(session.clone()).map_err(Failure::failed)?;
-        let shown = if args.once {
-            once(fleets, args).await
-        } else {
-            follow(fleets, args.json).await
+        let shown = match (&args.place.zookeeper, &args.place.etcd) {
+            (Some(servers), _) => in_zookeeper(args, servers, &group).await,
+            (None, Some(endpoints)) => in_etcd(args, endpoints).await,
+            (None, None) => Ok(()),
         };
-        session.stop().await;
         let _ = group.stop().await;
         shown
     });
@@ -56,17 +85,40 @@ pub(super) fn watch(args: &WatchArgs) -> CommandResult {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn once(mut fleets: FleetWatch, args: &WatchArgs) -> Result<(), Failure> {
+async fn in_zookeeper(args: &WatchArgs, servers: &Servers, group: &Group) -> Result<(), Failure> {
+    let rooted = servers.clone().with_root(root(servers));
+    let rooted = rooted.map_err(|error| Failure::Usage(format!("--zookeeper: {error}")))?;
+    let session = Session::start(group, Options::new(rooted)).map_err(Failure::failed)?;
+    let fleets = FleetWatch::new(session.clone()).map_err(failed)?;
+    let shown = show(args, Fleets::ZooKeeper(fleets), servers.to_string()).await;
+    session.stop().await;
+    shown
+}
+
+async fn in_etcd(args: &WatchArgs, endpoints: &Endpoints) -> Result<(), Failure> {
+    let mut options = muster_etcd::Options::new(endpoints.clone());
+    options.login = etcd_login().map(|(user, password)| Login {
+        user,
+        password: Secret::new(password),
+    });
+    let client = Client::new(options).map_err(failed)?;
+    let fleets = EtcdFleetWatch::new(client, etcd_root(endpoints));
+    show(args, Fleets::Etcd(fleets), endpoints.to_string()).await
+}
+
+async fn show(args: &WatchArgs, fleets: Fleets, place: String) -> Result<(), Failure> {
+    if args.once {
+        once(fleets, args.json, &place).await
+    } else {
+        follow(fleets, args.json).await
+    }
+}
+
+async fn once(mut fleets: Fleets, json: bool, place: &str) -> Result<(), Failure> {
     let read = muster_tasks::timeout(PATIENCE, fleets.next()).await;
-    let late = |_| {
-        let servers = &args.zookeeper;
-        Failure::failed(format!(
-            "failed to read from {servers}: no answer within {PATIENCE:?}"
-        ))
-    };
-    let fleet = read.map_err(late)?.map_err(Failure::failed)?;
-    let fleet = fleet.unwrap_or_default();
-    if args.json {
+    let late = |_| failed(format!("read from {place}: no answer within {PATIENCE:?}"));
+    let fleet = read.map_err(late)??.unwrap_or_default();
+    if json {
         let documents: Vec<_> = fleet.members.values().map(|m| &m.document).collect();
         let text = serde_json::to_string_pretty(&documents).map_err(Failure::failed)?;
         return print(&(text + "\n"));
@@ -75,11 +127,10 @@ async fn once(mut fleets: FleetWatch, args: &WatchArgs) -> Result<(), Failure> {
     print(&instances::fleet(&fleet, now).render(Style::stdout()))
 }
 
-async fn follow(mut fleets: FleetWatch, json: bool) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::failed(format!("failed to listen to signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+async fn follow(mut fleets: Fleets, json: bool) -> Result<(), Failure> {
+    let deaf = |error| failed(format!("listen to signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
     let on_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     let mut screen = match on_terminal && !json {
         true => Some(Screen::open().map_err(live::terminal)?),
@@ -88,35 +139,40 @@ async fn follow(mut fleets: FleetWatch, json: bool) -> Result<(), Failure> {
     let mut fleet: Option<Arc<Fleet>> = None;
     let mut lines = Lines::new(json);
     loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            next = fleets.next() => match next.map_err(Failure::failed)? {
-                Some(next) => {
-                    if screen.is_none() {
-                        let documents = next.members.iter().map(|(path, m)| (path.as_str(), &m.document));
-                        lines.print(documents)?;
-                    }
-                    fleet = Some(next);
+        let next = {
+            // It goes on while the screen is drawn: what is given up again and again may never be done.
+            let mut next = pin!(fleets.next());
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => return Ok(()),
+                    _ = terminate.recv() => return Ok(()),
+                    next = &mut next => break next?,
+                    () = tokio::time::sleep(live::TICK) => {}
                 }
-                None => return Ok(()),
-            },
-            () = tokio::time::sleep(live::TICK) => {}
-        }
-        if let Some(screen) = &mut screen {
-            if live::is_ended(screen)? {
-                return Ok(());
+                if let Some(screen) = &mut screen {
+                    if live::is_ended(screen)? {
+                        return Ok(());
+                    }
+                    let drawn = screen.draw(|size| frame(fleet.as_deref(), size, Style::stdout()));
+                    drawn.map_err(live::terminal)?;
+                }
             }
-            let drawn = screen.draw(|size| frame(fleet.as_deref(), size, Style::stdout()));
-            drawn.map_err(live::terminal)?;
+        };
+        let Some(next) = next else {
+            return Ok(());
+        };
+        if screen.is_none() {
+            let documents = next.members.iter();
+            lines.print(documents.map(|(path, m)| (path.as_str(), &m.document)))?;
         }
+        fleet = Some(next);
     }
 }
 
 fn frame(fleet: Option<&Fleet>, (width, height): (usize, usize), style: Style) -> Vec<String> {
     let mut lines = match fleet {
         Some(fleet) => instances::fleet(fleet, Timestamp::now().nanos()).lines(),
-        None => vec![Line::of("waiting for ZooKeeper", Tone::Warn)],
+        None => vec![Line::of("waiting for the servers", Tone::Warn)],
     };
     lines.truncate(height.saturating_sub(3));
     lines.push(Line::of("", Tone::Plain));
