@@ -185,7 +185,8 @@ pub struct PoolConfig {
     /// Whether jobs without tags match.
     pub run_untagged: bool,
     /// Selects the permanent hosts' series in Prometheus, as between the braces of a selector:
-    /// `job="gitlab-runner"`. Empty: there are none.
+    /// `job="gitlab-runner"`. Empty: there are none. Hosts are learnt; one that is not seen any more is
+    /// expected for a day. If not a single one is seen, they count as unknown, not as gone.
     pub permanent: String,
     /// Selects the `node_exporter` series of the same hosts, which name the host in the same label
     /// `instance` up to the port. Empty: pressure is not watched.

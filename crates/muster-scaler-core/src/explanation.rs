@@ -1,5 +1,6 @@
 //! Why it was decided so: numbers and words, from which a text is made only when somebody reads it.
 
+mod text;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -198,6 +199,8 @@ pub struct Plan {
     pub headroom: f64,
     /// The most servers.
     pub max_servers: u32,
+    /// The slots of a server.
+    pub slots_per_server: u32,
     /// Slots wanted: demand with headroom and the warm ones.
     pub target: u32,
     /// Slots to keep.

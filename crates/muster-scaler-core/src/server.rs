@@ -332,13 +332,9 @@ impl Server {
             {
                 S::Removing
             }
-            (Happening::DeleteAccepted, S::Removing | S::Stuck) => state,
-            (Happening::DeleteFailed(_), S::Removing | S::Stuck)
-                if self.failures + 1 >= STUCK_AFTER =>
-            {
-                S::Stuck
-            }
-            (Happening::DeleteFailed(_), S::Removing) => S::Removing,
+            (Happening::DeleteAccepted, S::Removing | S::Stuck) => S::Removing,
+            (Happening::DeleteFailed(_), S::Removing) if self.failures + 1 < STUCK_AFTER => state,
+            (Happening::DeleteFailed(_), S::Removing | S::Stuck) => S::Stuck,
             (Happening::Removed, S::Removing | S::Stuck) => state,
             _ => return Err(illegal()),
         };

@@ -73,7 +73,8 @@ impl Config {
         let mut names = BTreeSet::new();
         for (at, pool) in self.pool.iter().enumerate() {
             check.path = format!("pool[{at}].");
-            if !names.insert(&pool.name) {
+            let name = pool.name.to_ascii_lowercase().replace('_', "-");
+            if !names.insert(name) {
                 check.add("name", "another pool has the same");
             }
             let before = &self.pool[..at];
@@ -389,3 +390,6 @@ impl Check {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

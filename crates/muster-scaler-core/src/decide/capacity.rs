@@ -24,7 +24,7 @@ impl<'a> PoolRound<'a> {
                 _ => slots,
             };
         }
-        for (_, memory) in self.missing(round.now) {
+        for memory in &self.missing {
             if memory.is_dead(round.now) {
                 count.down += 1;
             } else {

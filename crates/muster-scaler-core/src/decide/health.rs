@@ -16,21 +16,34 @@ const SLACK: u32 = 5;
 impl<'a> PoolRound<'a> {
     /// Brings what is remembered of the permanent hosts up to date.
     pub(super) fn look_at_hosts(&mut self, round: &mut Round<'a>) {
-        let Some(hosts) = self.seen.and_then(|seen| round.fresh(&seen.hosts)) else {
-            return;
-        };
-        for host in hosts.iter().filter(|host| host.server.is_none()) {
+        let hosts = self.seen.and_then(|seen| round.fresh(&seen.hosts));
+        let permanent = |host: &&Host| host.server.is_none();
+        let mut remembered_ones = 0;
+        for host in hosts.into_iter().flatten().filter(permanent) {
             let known = self.memory.and_then(|m| m.hosts.get(&host.instance));
             let memory = remembered(host, known, &self.config.overload, round);
             if known != Some(&memory) {
                 self.remember(round, &host.instance, Some(memory));
             }
+            remembered_ones += usize::from(known.is_some());
             self.permanent.push(Permanent { host, memory });
         }
-        self.look_for_missing(round);
+        self.sees_hosts = hosts.is_some() && !self.sees_none();
+        if self
+            .memory
+            .is_some_and(|memory| memory.hosts.len() > remembered_ones)
+        {
+            self.look_for_missing(round);
+        }
     }
 
-    /// Hosts that there should be and that Prometheus does not have any more.
+    /// Whether there should be permanent hosts, and Prometheus has not a single one: rather does it not
+    /// know them than that they are all gone.
+    fn sees_none(&self) -> bool {
+        self.permanent.is_empty() && !self.config.permanent.is_empty()
+    }
+
+    /// Hosts that there should be and that Prometheus does not have.
     fn look_for_missing(&mut self, round: &mut Round<'a>) {
         let Some(memory) = self.memory else { return };
         let seen: BTreeSet<&str> = self
@@ -42,19 +55,19 @@ impl<'a> PoolRound<'a> {
             if seen.contains(instance.as_str()) {
                 continue;
             }
-            match known.down_since {
-                None => {
-                    let memory = HostMemory {
-                        down_since: Some(round.now),
-                        ..*known
-                    };
-                    self.remember(round, instance, Some(memory));
-                }
-                Some(since) if round.now.since(since) >= FORGET_AFTER => {
-                    self.remember(round, instance, None);
-                }
-                Some(_) => {}
+            let missing = known.down_since.map(|since| round.now.since(since));
+            if missing.is_some_and(|missing| missing >= FORGET_AFTER) && self.sees_hosts {
+                self.remember(round, instance, None);
+                continue;
             }
+            if missing.is_none() && self.sees_hosts {
+                let memory = HostMemory {
+                    down_since: Some(round.now),
+                    ..*known
+                };
+                self.remember(round, instance, Some(memory));
+            }
+            self.missing.push(known);
         }
     }
 
@@ -73,29 +86,30 @@ impl<'a> PoolRound<'a> {
             return;
         };
         let mut problems = Vec::new();
-        let hosts = seen.hosts.fresh(round.now, round.metrics_age());
-        let jobs = seen.jobs.fresh(round.now, round.gitlab_age());
         let counted = self.counts_without_queue(round);
-        let hosts_known = hosts.is_ok();
-        if let Err(why) = hosts {
-            problems.push(Problem::Hosts(why));
+        match seen.hosts.fresh(round.now, round.metrics_age()) {
+            Err(why) => problems.push(Problem::Hosts(why)),
+            Ok(_) if self.sees_none() => {
+                problems.push(Problem::Hosts("no permanent host was seen".to_owned()));
+            }
+            Ok(_) => problems.extend(self.coverage(round)),
         }
-        match jobs {
+        let mut demand_known = true;
+        match seen.jobs.fresh(round.now, round.gitlab_age()) {
             Ok(jobs) => problems.extend(self.disagreement(round, jobs.running)),
             Err(_) if counted => {}
-            Err(why) => problems.push(Problem::Jobs(why)),
+            Err(why) => {
+                demand_known = false;
+                problems.push(Problem::Jobs(why));
+            }
         }
-        let demand_known = !problems.iter().any(|p| matches!(p, Problem::Jobs(_)));
-        problems.extend(self.coverage(round));
         if !round.is_reduced() {
-            let runners = round
-                .observation
-                .runners
-                .fresh(round.now, round.gitlab_age());
+            let runners = &round.observation.runners;
+            let runners = runners.fresh(round.now, round.gitlab_age());
             problems.extend(runners.err().map(Problem::Runners));
         }
         let bears_blind = self.config.grow_blind && !counted;
-        self.health.may_grow = demand_known && (hosts_known || bears_blind);
+        self.health.may_grow = demand_known && (self.sees_hosts || bears_blind);
         self.health.may_shrink = problems.is_empty();
         self.health.problems = problems;
     }
@@ -106,17 +120,13 @@ impl<'a> PoolRound<'a> {
     }
 
     fn coverage(&mut self, round: &Round<'_>) -> Option<Problem> {
-        let missing = self.missing(round.now).count();
-        let expected = self.permanent.len() + missing;
+        let expected = self.permanent.len() + self.missing.len();
         let answers = |p: &&Permanent<'_>| round.metric(&p.host.up) == Some(true);
         let answering = self.permanent.iter().filter(answers).count();
         self.capacity.hosts = u32::try_from(expected).unwrap_or(u32::MAX);
         self.capacity.up = u32::try_from(answering).unwrap_or(u32::MAX);
         let least = round.config.prometheus.min_coverage;
-        let hosts_known = self
-            .seen
-            .is_some_and(|seen| round.fresh(&seen.hosts).is_some());
-        if !hosts_known || answering as f64 >= least * expected as f64 {
+        if answering as f64 >= least * expected as f64 {
             return None;
         }
         Some(Problem::Coverage {
@@ -124,22 +134,6 @@ impl<'a> PoolRound<'a> {
             expected: self.capacity.hosts,
             least,
         })
-    }
-
-    /// Remembered hosts that were not seen now.
-    pub(super) fn missing(&self, now: Time) -> impl Iterator<Item = (&'a str, &'a HostMemory)> {
-        let seen: BTreeSet<&str> = self
-            .permanent
-            .iter()
-            .map(|p| p.host.instance.as_str())
-            .collect();
-        let hosts = self.memory.into_iter().flat_map(|memory| &memory.hosts);
-        hosts
-            .map(|(instance, memory)| (instance.as_str(), memory))
-            .filter(move |(instance, memory)| {
-                let down = memory.down_since.map(|since| now.since(since));
-                !seen.contains(instance) && down.is_none_or(|down| down < FORGET_AFTER)
-            })
     }
 
     /// Whether the metrics of all hosts and GitLab tell the same of how many jobs run.

@@ -44,6 +44,7 @@ impl<'a> PoolRound<'a> {
         plan.warm = self.config.warm;
         plan.headroom = self.config.headroom;
         plan.max_servers = self.config.max_servers;
+        plan.slots_per_server = self.config.slots_per_server;
         let applies = |entry: &ScheduleConfig| entry.cron.matches(entry.timezone.clock(now));
         let Some(at) = self.config.schedule.iter().rposition(applies) else {
             return;

@@ -5,6 +5,7 @@ use super::round::{PoolRound, Round};
 use crate::config::Relief;
 use crate::decision::Action;
 use crate::explanation::{Gate, Problem};
+use crate::provider::Refusal;
 use crate::{Event, Host, PausedHost, Reading, ServerState};
 
 impl<'a> PoolRound<'a> {
@@ -75,6 +76,9 @@ impl<'a> PoolRound<'a> {
             );
             round.alarm(code, pool, text);
         }
+        for at in 0..self.config.provider.len() {
+            self.alarm_of_provider(round, at);
+        }
         let wait = self.seen.and_then(|seen| round.metric(&seen.wait_p95));
         if let Some(wait) = wait.filter(|wait| *wait > self.config.target_wait_p95.get()) {
             let text = format!(
@@ -93,6 +97,26 @@ impl<'a> PoolRound<'a> {
                 );
                 round.alarm("server_expired", pool, text);
             }
+        }
+    }
+}
+
+impl<'a> PoolRound<'a> {
+    fn alarm_of_provider(&self, round: &mut Round<'a>, at: usize) {
+        let Some(memory) = self.provider_memory(round, at) else {
+            return;
+        };
+        let pool = Some(self.config.name.as_str());
+        if let Some((Refusal::Invalid, why)) = &memory.refused {
+            let text = format!("provider {at} says that the request is wrong: {why}");
+            round.alarm("provider_refuses", pool, text);
+        }
+        if memory.is_broken() {
+            let text = format!(
+                "of the last {} servers of provider {at} most did not join: look at one's console",
+                memory.boots.len()
+            );
+            round.alarm("boots_fail", pool, text);
         }
     }
 }

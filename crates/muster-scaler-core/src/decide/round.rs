@@ -195,6 +195,10 @@ pub(super) struct PoolRound<'a> {
     pub(super) memory: Option<&'a PoolMemory>,
     pub(super) members: Vec<Member<'a>>,
     pub(super) permanent: Vec<Permanent<'a>>,
+    /// Remembered hosts that were not seen.
+    pub(super) missing: Vec<&'a HostMemory>,
+    /// Whether the metrics show the permanent hosts.
+    pub(super) sees_hosts: bool,
     pub(super) inputs: Vec<Input>,
     pub(super) health: Health,
     pub(super) capacity: Capacity,
@@ -218,6 +222,8 @@ impl<'a> PoolRound<'a> {
             memory,
             members: Vec::new(),
             permanent: Vec::new(),
+            missing: Vec::new(),
+            sees_hosts: false,
             inputs: Vec::new(),
             health: Health::default(),
             capacity: Capacity::default(),

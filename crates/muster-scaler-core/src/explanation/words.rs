@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Problem, Saw, Shut};
+use super::{Gate, InputKind, Problem, Saw, Shut, Verdict};
 use crate::Time;
 
 impl fmt::Display for Problem {
@@ -88,4 +88,69 @@ pub(super) fn clock(at: Time) -> impl fmt::Display {
     let seconds = at.millis().div_euclid(1000).rem_euclid(24 * 3600);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     std::fmt::from_fn(move |f| write!(f, "{hour:02}:{minute:02}:{second:02}"))
+}
+
+/// A span as people say it.
+pub(super) fn span(millis: u64) -> String {
+    let millis = if millis >= 10_000 {
+        millis / 1000 * 1000
+    } else {
+        millis
+    };
+    muster_options::format_duration(std::time::Duration::from_millis(millis))
+}
+
+impl Gate {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Observation => "observation",
+            Self::Lease => "lease",
+            Self::MaxServers => "max_servers",
+            Self::CreateRate => "create_rate",
+            Self::Provider => "provider",
+            Self::RequestBound => "request_bound",
+            Self::Budget => "budget",
+            Self::DeleteRate => "delete_rate",
+        }
+    }
+}
+
+impl fmt::Display for InputKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hosts => "hosts",
+            Self::Pending => "pending jobs",
+            Self::Running => "running jobs",
+            Self::Pipelines => "pipelines",
+            Self::WaitP95 => "wait p95 (s)",
+            Self::Runners => "runner objects",
+            Self::Listed(at) => return write!(f, "listed by provider {at}"),
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle(seconds) => return write!(f, "stays: idle for {}", span(seconds * 1000)),
+            Self::Paid(seconds) => {
+                return write!(f, "stays: paid for {} more", span(seconds * 1000));
+            }
+            Self::Coming => "is waited for",
+            Self::Busy => "stays: has a job",
+            Self::NotKnown => "stays: whether it has a job is not known",
+            Self::Needed => "stays: idle, but needed",
+            Self::Young => "stays: younger than its least life",
+            Self::Unsure => "stays: the observation cannot be relied on",
+            Self::New => "is asked for",
+            Self::Drained => "is drained from now on",
+            Self::Draining => "is being drained",
+            Self::TakenBack => "is taken back",
+            Self::WaitsForRate => "waits for the rate of deletions",
+            Self::Quarantined => "does not answer",
+            Self::Deleted => "is being deleted",
+        })
+    }
 }

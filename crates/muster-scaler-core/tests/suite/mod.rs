@@ -1,4 +1,6 @@
 mod faults;
 mod invariants;
+mod rules;
 mod scene;
+mod speed;
 mod world;

@@ -9,7 +9,7 @@ use muster_scaler_core::{
     Decision, Host, Jobs, Ledger, Observation, PoolObservation, Reading, Time, decide,
 };
 
-/// When all stories begin: a Wednesday noon.
+/// When all stories begin: a Friday noon.
 pub(super) const START: Time = Time::from_secs(1_800_014_400);
 pub(super) const POOL: &str = "docker";
 
@@ -38,6 +38,7 @@ pub(super) fn config() -> Config {
         pool: vec![PoolConfig {
             name: POOL.to_owned(),
             match_tags: vec!["docker".to_owned()],
+            permanent: "job=\"ci\"".to_owned(),
             slots_per_server: 4,
             max_servers: 8,
             provider: vec![provider()],

@@ -98,7 +98,7 @@ pub(super) struct World {
     mute_until: Time,
     next_id: u64,
     listing: Option<Listing>,
-    last_seen: Option<Observation>,
+    jobs_come: bool,
 }
 
 impl World {
@@ -120,7 +120,7 @@ impl World {
             mute_until: START,
             next_id: 1,
             listing: None,
-            last_seen: None,
+            jobs_come: true,
         };
         // Not ours, though its name might be.
         let foreign = Machine {
@@ -153,7 +153,6 @@ impl World {
                 self.carry_out(action);
             }
         }
-        self.last_seen = Some(seen.clone());
         Step {
             seen,
             before,
@@ -171,7 +170,7 @@ impl World {
     fn live(&mut self) {
         let hour = self.now.since(START).as_secs() / 900;
         let rate = if hour % 2 == 0 { 3.0 } else { 0.1 };
-        while self.rng.f64() * (1.0 + rate) < rate {
+        while self.jobs_come && self.rng.f64() * (1.0 + rate) < rate {
             self.queue.push_back(self.now);
             if self.rng.u32(0..4) == 0 {
                 break;
@@ -190,6 +189,9 @@ impl World {
                 runner.joined = true;
             }
         }
+        let rng = &mut self.rng;
+        self.machines
+            .retain(|_, machine| !machine.going || rng.u32(0..5) > 0);
         for host in &mut self.permanent {
             if self.rng.f64() < self.temper.deaths {
                 host.1 = !host.1 || self.rng.bool();
@@ -460,6 +462,12 @@ impl World {
         self.machines
             .iter()
             .filter(|(_, m)| m.owner == self.config.owner)
+    }
+
+    /// No job comes any more.
+    pub(super) fn stop_jobs(&mut self) {
+        self.jobs_come = false;
+        self.queue.clear();
     }
 
     pub(super) fn set_quiet(&mut self) {

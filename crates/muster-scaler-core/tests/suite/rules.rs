@@ -1,0 +1,386 @@
+//! The rules one by one.
+
+use muster_scaler_core::config::{Config, PoolConfig, ScheduleConfig};
+use muster_scaler_core::explanation::{Plan, Problem};
+use muster_scaler_core::provider::Refusal;
+use muster_scaler_core::{
+    Action, Decision, Event, Gate, Happening, Host, Ledger, Observation, PoolExplanation, Reading,
+    Server, ServerName, ServerState, Time, decide,
+};
+
+use super::scene::{POOL, START, config, host, jobs, observation, provider, seconds, step};
+
+fn with(change: impl FnOnce(&mut PoolConfig)) -> Config {
+    let mut config = config();
+    change(&mut config.pool[0]);
+    config
+}
+
+/// Two permanent hosts with four slots each.
+fn two_hosts(pending: u32, running: u32, now: Time) -> Observation {
+    let hosts = vec![
+        host("a:9252", 4, running / 2, now),
+        host("b:9252", 4, running / 2, now),
+    ];
+    observation(hosts, jobs(pending, running), now)
+}
+
+fn explained(decision: &Decision) -> &PoolExplanation {
+    &decision.explanation.pools[0]
+}
+
+fn plan(config: &Config, seen: &Observation) -> Plan {
+    explained(&decide(config, seen, &Ledger::default(), START)).plan
+}
+
+/// A server in the state, with all that goes with it.
+fn server(number: u32, state: ServerState) -> Server {
+    let id = format!("{POOL}/0").parse().unwrap();
+    let mut server = Server::plan(ServerName(format!("s-{number}")), POOL, id, START);
+    server.state = state;
+    server.slots = 4;
+    server.decision = 1;
+    server.requested = Some(START);
+    server.provider_id = Some(format!("i-{number}"));
+    server.runner = Some(u64::from(number));
+    server.expires = START + seconds(86_400);
+    server.boot_deadline = START + seconds(180);
+    server.joined = (!state.is_coming()).then_some(START);
+    server
+}
+
+fn ledger(servers: impl IntoIterator<Item = Server>) -> Ledger {
+    let mut ledger = Ledger::default();
+    for server in servers {
+        ledger.apply(&Event::Adopted(Box::new(server))).unwrap();
+    }
+    ledger
+}
+
+fn creates(decision: &Decision) -> usize {
+    let create = |action: &&Action| matches!(action, Action::Create(..));
+    decision.actions.iter().filter(create).count()
+}
+
+#[test]
+fn servers_follow_from_demand_and_slots() {
+    let check = |pending, running, change: fn(&mut PoolConfig), desired| {
+        let plan = plan(&with(change), &two_hosts(pending, running, START));
+        assert_eq!(
+            (plan.desired, plan.create),
+            (desired, desired),
+            "{pending} {running}"
+        );
+    };
+    check(0, 0, |_| {}, 0);
+    check(8, 0, |_| {}, 0);
+    check(9, 0, |_| {}, 1);
+    check(5, 8, |_| {}, 2);
+    check(0, 8, |pool| pool.warm = 1, 1);
+    check(0, 8, |pool| pool.headroom = 0.6, 2);
+}
+
+#[test]
+fn what_is_coming_is_not_bought_twice() {
+    let seen = two_hosts(4, 8, START);
+    for state in [
+        ServerState::Planned,
+        ServerState::Requested,
+        ServerState::Booting,
+    ] {
+        let decision = decide(&config(), &seen, &ledger([server(1, state)]), START);
+        assert_eq!(explained(&decision).plan.create, 0, "{state}");
+    }
+    let going = ledger([server(1, ServerState::Removing)]);
+    assert_eq!(creates(&decide(&config(), &seen, &going, START)), 1);
+}
+
+#[test]
+fn hosts_count_what_they_can_still_do() {
+    let permanent = |spoil: fn(&mut Host, Time)| {
+        let mut ledger = Ledger::default();
+        let mut last = 0;
+        for look in 0..30 {
+            let now = START + seconds(look * 10);
+            let mut seen = two_hosts(0, 2, now);
+            if let Reading::Known { value, .. } = &mut seen.pools.get_mut(POOL).unwrap().hosts
+                && look > 0
+            {
+                spoil(&mut value[0], now);
+            }
+            last = explained(&step(&config(), &seen, &mut ledger, now))
+                .capacity
+                .permanent;
+        }
+        last
+    };
+    assert_eq!(permanent(|_, _| {}), 8);
+    assert_eq!(
+        permanent(|host, now| host.up = Reading::known(false, now)),
+        4,
+        "dead"
+    );
+    assert_eq!(
+        permanent(|host, now| host.paused = Reading::known(true, now)),
+        5,
+        "paused"
+    );
+    let pressed = |host: &mut Host, now| host.cpu_pressure = Reading::known(0.9, now);
+    assert_eq!(permanent(pressed), 5, "overloaded: what it runs");
+    let stalled = |host: &mut Host, now| host.memory_stall = Reading::known(0.06, now);
+    assert_eq!(permanent(stalled), 5, "overloaded: what it runs");
+    let unknown = |host: &mut Host, _| host.slots = Reading::unknown("no sample");
+    assert_eq!(permanent(unknown), 8, "the last known slots stand in");
+}
+
+#[test]
+fn overload_comes_after_two_minutes_and_goes_after_five() {
+    let mut ledger = Ledger::default();
+    let mut changes = Vec::new();
+    let mut was = false;
+    for look in 0..120u64 {
+        let now = START + seconds(look * 10);
+        let mut seen = two_hosts(0, 2, now);
+        if let Reading::Known { value, .. } = &mut seen.pools.get_mut(POOL).unwrap().hosts {
+            let hot = (10..40).contains(&look);
+            value[0].cpu_pressure = Reading::known(if hot { 0.5 } else { 0.1 }, now);
+        }
+        let is = explained(&step(&config(), &seen, &mut ledger, now))
+            .capacity
+            .overloaded
+            > 0;
+        if is != was {
+            changes.push(look);
+            was = is;
+        }
+    }
+    assert_eq!(changes, [10 + 12, 40 + 30]);
+}
+
+/// The gate that holds most back, when 20 jobs wait.
+fn blocking(config: &Config, seen: &Observation, ledger: &Ledger) -> Option<Gate> {
+    let decision = decide(config, seen, ledger, START);
+    let gates = &explained(&decision).gates;
+    gates
+        .iter()
+        .find(|gate| gate.blocked())
+        .map(|gate| gate.gate)
+}
+
+#[test]
+fn each_gate_holds_back() {
+    let seen = two_hosts(20, 8, START);
+    let empty = Ledger::default();
+    let check = |config: &Config, gate| assert_eq!(blocking(config, &seen, &empty), gate);
+    check(&config(), None);
+    let mut observing = config();
+    observing.mode = muster_scaler_core::config::Mode::Observe;
+    check(&observing, Some(Gate::Mode));
+    check(&with(|pool| pool.max_servers = 2), Some(Gate::MaxServers));
+    check(
+        &with(|pool| pool.rate.create_per_minute = 2),
+        Some(Gate::CreateRate),
+    );
+    check(&with(|pool| pool.provider.clear()), Some(Gate::Provider));
+    check(
+        &with(|pool| pool.budget.server_hours_per_day = Some(0.1)),
+        Some(Gate::Budget),
+    );
+    check(
+        &with(|pool| pool.budget.money_per_month = Some(0.0)),
+        Some(Gate::Budget),
+    );
+    let mut blind = seen.clone();
+    blind.pools.get_mut(POOL).unwrap().hosts = Reading::unknown("down");
+    assert_eq!(blocking(&config(), &blind, &empty), Some(Gate::Observation));
+    let mut leaseless = seen.clone();
+    leaseless.lease = Err("another has it".to_owned());
+    assert_eq!(blocking(&config(), &leaseless, &empty), Some(Gate::Lease));
+    let mut bound = two_hosts(20, 2, START);
+    let pool = bound.pools.get_mut(POOL).unwrap();
+    let mut waiting = jobs(20, 2);
+    waiting.oldest_wait = seconds(90);
+    pool.jobs = Reading::known(waiting, START);
+    if let Reading::Known { value, .. } = &mut pool.hosts {
+        for host in value {
+            host.request_bound = Reading::known(true, START);
+        }
+    }
+    assert_eq!(
+        blocking(&config(), &bound, &empty),
+        Some(Gate::RequestBound)
+    );
+}
+
+#[test]
+fn a_provider_that_refuses_gives_way_to_the_next_and_is_asked_again() {
+    let config = with(|pool| pool.provider.push(provider()));
+    let mut ledger = ledger([server(1, ServerState::Requested)]);
+    let refused = Happening::Refused(Refusal::Capacity, "full".to_owned());
+    let name = ServerName("s-1".to_owned());
+    ledger.apply(&Event::server(&name, START, refused)).unwrap();
+    let asked = |now: Time| {
+        let decision = decide(&config, &two_hosts(4, 8, now), &ledger, now);
+        decision.actions.iter().find_map(|action| match action {
+            Action::Create(_, provider) => Some(provider.at),
+            _ => None,
+        })
+    };
+    assert_eq!(
+        (asked(START), asked(START + seconds(61))),
+        (Some(1), Some(0))
+    );
+}
+
+#[test]
+fn a_provider_whose_servers_do_not_come_up_is_tried_with_one() {
+    let mut ledger = ledger((0..4).map(|n| server(n, ServerState::Booting)));
+    for number in 0..4 {
+        let name = ServerName(format!("s-{number}"));
+        let failed = Happening::BootFailed("late".to_owned());
+        ledger.apply(&Event::server(&name, START, failed)).unwrap();
+        ledger
+            .apply(&Event::server(&name, START, Happening::Removed))
+            .unwrap();
+    }
+    let create = |now: Time| creates(&decide(&config(), &two_hosts(20, 8, now), &ledger, now));
+    assert_eq!(
+        (create(START + seconds(60)), create(START + seconds(1801))),
+        (0, 1)
+    );
+}
+
+#[test]
+fn the_last_entry_of_the_schedule_that_applies_holds() {
+    let entry = |cron: &str, warm| ScheduleConfig {
+        cron: cron.parse().unwrap(),
+        warm: Some(warm),
+        ..ScheduleConfig::default()
+    };
+    let config = with(|pool| {
+        pool.warm = 1;
+        pool.schedule = vec![
+            entry("* * * * *", 2),
+            entry("* 12 * * fri", 3),
+            entry("* 13 * * *", 4),
+        ];
+    });
+    let at = |now: Time| {
+        let decision = decide(&config, &two_hosts(0, 0, now), &Ledger::default(), now);
+        let plan = explained(&decision).plan;
+        (plan.schedule, plan.warm)
+    };
+    assert_eq!(at(START), (Some(1), 3));
+    assert_eq!(at(START + seconds(3600)), (Some(2), 4));
+    assert_eq!(at(START + seconds(7200)), (Some(0), 2));
+}
+
+#[test]
+fn a_draining_server_is_taken_back_before_one_is_asked_for() {
+    let mut draining = server(1, ServerState::Draining);
+    let deadline = START + seconds(14_400);
+    draining.drain = Some(muster_scaler_core::Drain::new(
+        deadline,
+        "not needed",
+        true,
+        seconds(50),
+    ));
+    let decision = decide(
+        &config(),
+        &two_hosts(4, 8, START),
+        &ledger([draining.clone()]),
+        START,
+    );
+    assert!(
+        decision
+            .actions
+            .contains(&Action::Unpause(draining.name.clone()))
+    );
+    assert_eq!(creates(&decision), 0);
+    draining.drain.as_mut().unwrap().may_return = false;
+    let decision = decide(
+        &config(),
+        &two_hosts(4, 8, START),
+        &ledger([draining]),
+        START,
+    );
+    assert_eq!(creates(&decision), 1);
+}
+
+#[test]
+fn a_lost_answer_is_decided_by_two_complete_listings() {
+    let mut unknown = server(1, ServerState::Unknown);
+    unknown.provider_id = None;
+    let mut ledger = ledger([unknown]);
+    let mut states = Vec::new();
+    for (second, complete) in [(10, true), (20, true), (45, false), (50, true), (100, true)] {
+        let now = START + seconds(second);
+        let mut seen = two_hosts(0, 0, now);
+        let listing = muster_scaler_core::provider::Listing {
+            servers: Vec::new(),
+            complete,
+            began: now,
+        };
+        let id = format!("{POOL}/0").parse().unwrap();
+        seen.listings.insert(id, Reading::known(listing, now));
+        step(&config(), &seen, &mut ledger, now);
+        let server = &ledger.servers[&ServerName("s-1".to_owned())];
+        states.push((server.absences, server.state));
+    }
+    let (unknown, removing) = (ServerState::Unknown, ServerState::Removing);
+    assert_eq!(
+        states,
+        [
+            (1, unknown),
+            (1, unknown),
+            (1, unknown),
+            (2, removing),
+            (2, removing)
+        ]
+    );
+}
+
+#[test]
+fn without_gitlab_what_runs_is_demand_and_fullness_asks_for_more() {
+    let mut config = config();
+    config.gitlab = None;
+    let mut ledger = Ledger::default();
+    let mut desired = Vec::new();
+    for look in 0..10u64 {
+        let now = START + seconds(look * 10);
+        let mut seen = two_hosts(0, 8, now);
+        seen.pools.get_mut(POOL).unwrap().jobs = Reading::unknown("no query");
+        seen.runners = Reading::unknown("no token");
+        let decision = step(&config, &seen, &mut ledger, now);
+        assert_eq!(explained(&decision).health.problems, Vec::<Problem>::new());
+        desired.push(explained(&decision).plan.desired);
+    }
+    assert_eq!((desired[0], desired[9]), (0, 1));
+}
+
+#[test]
+fn an_explanation_fits_a_screen_and_says_what_was_reckoned() {
+    let decision = decide(
+        &config(),
+        &two_hosts(9, 8, START),
+        &Ledger::default(),
+        START,
+    );
+    let text = decision.explained();
+    for part in [
+        "decision 1 at 2027-01-15 12:00:00 UTC, mode on",
+        "9 pending + 8 running = 17 now",
+        "3 servers of 4 slots wanted",
+        "3 short: 0 taken back, 3 asked for",
+        "max_servers    passes 3 of 3",
+        "is asked for",
+        "create docker-",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    assert!(text.lines().count() < 60, "{text}");
+    assert!(
+        text.lines().all(|line| line.chars().count() < 160),
+        "{text}"
+    );
+}
