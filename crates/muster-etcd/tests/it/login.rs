@@ -5,7 +5,7 @@ use muster_net::TlsClientOptions;
 use muster_tasks::Group;
 use muster_testkit::Etcd;
 
-use super::{client, next, soon};
+use super::{client, insist, next, soon};
 
 fn with_login(server: &Etcd, user: &str, password: &str) -> Client {
     let mut options = Options::new(server.address().parse().unwrap());
@@ -22,9 +22,9 @@ async fn a_login_is_checked_and_renewed(_root: Group) {
     let mut server = Etcd::start();
     // Who need not say who he is may.
     let right = with_login(&server, "root", "pw");
-    right.put("/a", "x", None).await.unwrap();
+    insist(async || right.put("/a", "x", None).await).await;
     server.want_login("pw");
-    right.put("/a", "y", None).await.unwrap();
+    insist(async || right.put("/a", "y", None).await).await;
     let mut watch = right.watch(Range::key("/a"));
     assert!(matches!(next(&mut watch).await, Event::Resync { .. }));
 
@@ -75,7 +75,7 @@ async fn a_server_shows_its_certificate(_root: Group) {
     let mut options = Options::new(address.parse().unwrap());
     options.tls.tls_ca = certificate.display().to_string();
     let trusting = Client::new(options.clone()).unwrap();
-    trusting.put("/tls", "x", None).await.unwrap();
+    insist(async || trusting.put("/tls", "x", None).await).await;
     assert!(trusting.server().starts_with("https://"));
     // Without a certificate to trust.
     options.tls = TlsClientOptions {

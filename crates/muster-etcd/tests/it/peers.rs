@@ -7,7 +7,7 @@ use muster_net::testing::{FakeHttp, Silent, answer};
 use muster_tasks::Group;
 use muster_testkit::{Etcd, free_ports};
 
-use super::{client, impatient, soon};
+use super::{client, impatient, insist, soon};
 
 #[muster_tasks::test]
 async fn where_nobody_listens_nothing_is_sent(_root: Group) {
@@ -23,7 +23,7 @@ async fn where_nobody_listens_nothing_is_sent(_root: Group) {
     // The next one is asked, and goes first from then on.
     let server = Etcd::shared();
     let both = client(&format!("127.0.0.1:{nobody},{}", server.address()));
-    both.put("/peers/a", "x", None).await.unwrap();
+    insist(async || both.put("/peers/a", "x", None).await).await;
     assert!(both.server().ends_with(&server.address()));
 }
 
@@ -39,13 +39,13 @@ async fn a_peer_that_says_nothing_costs_its_share(root: Group) {
     let server = Etcd::shared();
     let servers = format!("{},{}", silent.address(), server.address());
     let both = impatient(&servers, Duration::from_secs(2));
-    both.get(Get::key("/a")).await.unwrap();
+    insist(async || both.get(Get::key("/a")).await).await;
     assert!(both.server().ends_with(&server.address()));
     // A write that may have been done is not sent again; the next one goes elsewhere.
     let both = impatient(&servers, Duration::from_secs(2));
     let late = both.put("/peers/b", "x", None).await.unwrap_err();
     assert_eq!(late.retry(), Retry::Reread);
-    both.put("/peers/b", "x", None).await.unwrap();
+    insist(async || both.put("/peers/b", "x", None).await).await;
     // A watch finds the one that answers, too.
     let both = impatient(&servers, Duration::from_secs(2));
     let mut watch = both.watch(Range::key("/peers/b"));

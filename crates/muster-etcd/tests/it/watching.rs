@@ -5,7 +5,7 @@ use muster_tasks::Group;
 use muster_testkit::{Etcd, EtcdCluster};
 use serde_json::json;
 
-use super::{client, next, soon, told};
+use super::{client, insist, next, soon, told};
 
 #[muster_tasks::test]
 async fn a_watch_tells_what_happens(_root: Group) {
@@ -15,9 +15,9 @@ async fn a_watch_tells_what_happens(_root: Group) {
     let mut deletes = client.watch(Range::prefix("/told/")).deletes_only();
     assert_eq!(told(&mut all).await, "resync");
     assert_eq!(told(&mut deletes).await, "resync");
-    let first = client.put("/told/a", "1", None).await.unwrap();
-    client.put("/elsewhere", "1", None).await.unwrap();
-    client.put("/told/b", "1", None).await.unwrap();
+    let first = insist(async || client.put("/told/a", "1", None).await).await;
+    insist(async || client.put("/elsewhere", "1", None).await).await;
+    insist(async || client.put("/told/b", "1", None).await).await;
     client.delete(&Range::prefix("/told/")).await.unwrap();
     assert_eq!(told(&mut all).await, "put /told/a");
     assert_eq!(told(&mut all).await, "put /told/b");
@@ -33,8 +33,8 @@ async fn a_watch_tells_what_happens(_root: Group) {
         .grant(std::time::Duration::from_secs(60))
         .await
         .unwrap();
-    client.put("/told/c", "1", Some(lease.id)).await.unwrap();
-    client.revoke(lease.id).await.unwrap();
+    insist(async || client.put("/told/c", "1", Some(lease.id)).await).await;
+    insist(async || client.revoke(lease.id).await).await;
     assert_eq!(told(&mut deletes).await, "deleted /told/c");
 }
 
@@ -42,16 +42,16 @@ async fn a_watch_tells_what_happens(_root: Group) {
 async fn what_was_compacted_is_a_gap(_root: Group) {
     let server = Etcd::start();
     let client = client(&server.address());
-    let old = client.put("/gap", "1", None).await.unwrap();
+    let old = insist(async || client.put("/gap", "1", None).await).await;
     let mut new = old;
     for _ in 0..3 {
-        new = client.put("/gap", "2", None).await.unwrap();
+        new = insist(async || client.put("/gap", "2", None).await).await;
     }
     let body = json!({ "revision": new.to_string() });
     server.call("/v3/kv/compaction", &body).unwrap();
     let mut watch = client.watch(Range::key("/gap")).after(old);
     assert_eq!(next(&mut watch).await, Event::Resync { revision: new });
-    client.put("/gap", "3", None).await.unwrap();
+    insist(async || client.put("/gap", "3", None).await).await;
     assert_eq!(told(&mut watch).await, "put /gap");
 }
 
@@ -61,12 +61,12 @@ async fn servers_that_lost_everything_are_a_gap(_root: Group) {
     let old = client(&full.address());
     let mut revision = 0;
     for _ in 0..9 {
-        revision = old.put("/lost", "1", None).await.unwrap();
+        revision = insist(async || old.put("/lost", "1", None).await).await;
     }
     let new = client(&empty.address());
     let mut watch = new.watch(Range::key("/lost")).after(revision);
     assert_eq!(told(&mut watch).await, "resync");
-    new.put("/lost", "2", None).await.unwrap();
+    insist(async || new.put("/lost", "2", None).await).await;
     assert_eq!(told(&mut watch).await, "put /lost");
 }
 
