@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
-use crate::http::{Failure, Reply, builder, client, send};
+use crate::http::{Failure, Reply, builder, client, segment, send};
 use crate::row::ProviderRow;
 use crate::scrub::scrub;
 
@@ -258,7 +258,10 @@ impl Ec2 {
         }
         let reply = self.call("RunInstances", self.run(spec, owner)).await?;
         let id = answer::instance_id(&reply.text());
-        let why = self.complaint(&reply, &[&spec.user_data]);
+        // As it was sent, in case it comes back.
+        let data = STANDARD.encode(spec.user_data.expose());
+        let data = [segment(&data), data].map(Secret::new);
+        let why = self.complaint(&reply, &[&spec.user_data, &data[0], &data[1]]);
         Ok(match (answer::refusal(&reply), id) {
             (Some(refusal), _) => CreateAnswer::Refused(refusal, why),
             (None, Some(id)) if reply.is_success() => CreateAnswer::Created(id),

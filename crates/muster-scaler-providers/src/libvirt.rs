@@ -218,7 +218,9 @@ impl Libvirt {
         for ids in ids.chunks(AT_A_TIME) {
             let ids: Vec<&String> = ids.iter().filter(|id| domain::is_uuid(id)).collect();
             let questions = ids.iter().map(|id| domain::question(id));
-            let text = self.virsh(&[&questions.collect::<String>()], &[]).await?;
+            // The last command decides whether all went well.
+            let questions: String = questions.chain(["echo".to_owned()]).collect();
+            let text = self.virsh(&[&questions], &[]).await?;
             for (id, answer) in ids.into_iter().zip(domain::answers(&text)) {
                 match domain::server(&answer) {
                     Some(server) if server.id == *id => servers.push(server),

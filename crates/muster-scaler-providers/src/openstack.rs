@@ -265,11 +265,11 @@ impl OpenStack {
     async fn try_create(&self, spec: &ServerSpec) -> Result<CreateAnswer, Failure> {
         let owner = spec.labels.get(muster_scaler_core::provider::label::OWNER);
         let owner = owner.map_or("", String::as_str);
-        let user_data = STANDARD.encode(spec.user_data.expose());
-        if user_data.len() > MOST_USER_DATA {
+        let user_data = Secret::new(STANDARD.encode(spec.user_data.expose()));
+        if user_data.expose().len() > MOST_USER_DATA {
             let why = format!(
                 "the user data has {} bytes in base64, more than {MOST_USER_DATA}",
-                user_data.len()
+                user_data.expose().len()
             );
             return Ok(CreateAnswer::Refused(Refusal::Invalid, why));
         }
@@ -287,7 +287,14 @@ impl OpenStack {
             not_sent @ Failure::NotSent(..) => not_sent,
         };
         let (flavor, image) = (flavor.map_err(not_sent)?, image.map_err(not_sent)?);
-        let body = nova::create(&self.options, spec, owner, &flavor, &image, &user_data);
+        let body = nova::create(
+            &self.options,
+            spec,
+            owner,
+            &flavor,
+            &image,
+            user_data.expose(),
+        );
         let reply = self
             .session
             .call(Method::POST, Service::Compute, "/servers", Some(&body))
@@ -295,10 +302,11 @@ impl OpenStack {
         let id = reply.json()["server"]["id"].as_str().map(str::to_owned);
         Ok(match (nova::refusal(&reply), id) {
             (None, Some(id)) if reply.is_success() => CreateAnswer::Created(id),
-            (Some(refusal), _) => {
-                CreateAnswer::Refused(refusal, self.complaint(&reply, &[&spec.user_data]))
-            }
-            _ => CreateAnswer::Unknown(self.complaint(&reply, &[&spec.user_data])),
+            (Some(refusal), _) => CreateAnswer::Refused(
+                refusal,
+                self.complaint(&reply, &[&spec.user_data, &user_data]),
+            ),
+            _ => CreateAnswer::Unknown(self.complaint(&reply, &[&spec.user_data, &user_data])),
         })
     }
 }

@@ -78,6 +78,10 @@ fn unknown_kind(kind: &str) -> OptionError {
         return OptionError::new("kind", "a provider needs a kind")
             .with_hint(format!("one of {known}"));
     }
+    if kind == "ec2" {
+        let why = "this build has no support for EC2";
+        return OptionError::new("kind", why).with_hint("build with the feature `ec2`");
+    }
     let error = OptionError::new("kind", format!("unknown kind \"{kind}\""));
     match suggest(kind, names()) {
         Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),

@@ -39,7 +39,9 @@ impl Cloud {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let packages = "python3-keystone python3-nova python3-placement";
         let about = serde_json::from_str(&line);
         let about = about.unwrap_or_else(|_| {
@@ -48,7 +50,14 @@ impl Cloud {
         muster_net::install_provider();
         let input = child.stdin.take();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { child, input, _folder: folder, about, client, group: group.clone() }
+        Self {
+            child,
+            input,
+            _folder: folder,
+            about,
+            client,
+            group: group.clone(),
+        }
     }
 
     fn about(&self, key: &str) -> &str {
@@ -66,13 +75,20 @@ impl Cloud {
             ("image", "tiny"),
         ];
         let pairs = own.into_iter().chain(changed.iter().copied());
-        let mut table: Table = pairs.map(|(key, value)| (key.to_owned(), value.into())).collect();
-        table.insert("networks".to_owned(), vec![toml::Value::from("none")].into());
+        let mut table: Table = pairs
+            .map(|(key, value)| (key.to_owned(), value.into()))
+            .collect();
+        table.insert(
+            "networks".to_owned(),
+            vec![toml::Value::from("none")].into(),
+        );
         build(&table, &self.group).unwrap().provider
     }
 
     async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
-        let request = self.client.request(method, format!("{}{path}", self.about("compute")));
+        let request = self
+            .client
+            .request(method, format!("{}{path}", self.about("compute")));
         let request = request.header("X-Auth-Token", self.about("token"));
         let request = request.header("OpenStack-API-Version", "compute 2.69");
         let request = match body {
@@ -80,7 +96,11 @@ impl Cloud {
             None => request,
         };
         let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        assert!(
+            answer.status().is_success(),
+            "{path}: {}",
+            answer.text().await.unwrap()
+        );
         answer.json().await.unwrap()
     }
 }
@@ -108,12 +128,20 @@ impl World for Cloud {
     }
 
     fn secrets(&self) -> Vec<String> {
-        ["password", "token"].map(|key| self.about(key).to_owned()).into()
+        ["password", "token"]
+            .map(|key| self.about(key).to_owned())
+            .into()
     }
 
     async fn plant(&self, name: &str, labels: &BTreeMap<String, String>) -> String {
         let server = json!({ "name": name, "metadata": labels, "flavorRef": "42", "imageRef": IMAGE, "networks": "none" });
-        let made = self.ask(reqwest::Method::POST, "/servers", Some(json!({ "server": server }))).await;
+        let made = self
+            .ask(
+                reqwest::Method::POST,
+                "/servers",
+                Some(json!({ "server": server })),
+            )
+            .await;
         made["server"]["id"].as_str().unwrap().to_owned()
     }
 
@@ -127,7 +155,12 @@ impl World for Cloud {
             address: None,
             created: None,
         };
-        listed["servers"].as_array().unwrap().iter().map(named).collect()
+        listed["servers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(named)
+            .collect()
     }
 
     fn fault(&self, _: Fault) -> bool {
@@ -153,12 +186,18 @@ async fn a_real_openstack_passes_the_suite(root: Group) {
     let provider = cloud.provider();
     let mut refused = None;
     for number in 0..12 {
-        let answer = provider.create(&conformance::spec(&format!("m-{number}"))).await;
+        let answer = provider
+            .create(&conformance::spec(&format!("m-{number}")))
+            .await;
         if let muster_scaler_core::provider::CreateAnswer::Refused(refusal, why) = answer {
             refused = Some((refusal, why));
             break;
         }
     }
     let (refusal, why) = refused.expect("no more than the quota");
-    assert_eq!(refusal, muster_scaler_core::provider::Refusal::Quota, "{why}");
+    assert_eq!(
+        refusal,
+        muster_scaler_core::provider::Refusal::Quota,
+        "{why}"
+    );
 }

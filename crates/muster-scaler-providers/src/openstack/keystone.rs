@@ -92,9 +92,14 @@ impl Session {
         if let Some(body) = body {
             request = request.json(body);
         }
-        send(request)
-            .await
-            .map_err(|failure| failure.cleaned(|why| self.clean(why, &[&token.id])))
+        let sent = send(request).await;
+        let mut reply =
+            sent.map_err(|failure| failure.cleaned(|why| self.clean(why, &[&token.id])))?;
+        if !reply.is_success() {
+            // Something on the way may repeat what it was sent.
+            reply.body = reply.text().replace(token.id.expose(), "***").into_bytes();
+        }
+        Ok(reply)
     }
 
     /// The token, or a new one if there is none or it is `refused`.
