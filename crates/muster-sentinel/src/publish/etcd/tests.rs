@@ -1,4 +1,4 @@
-use muster_etcd::{Get, Got, KeyValue, LeaseId, Range};
+use muster_etcd::{Get, KeyValue, LeaseId, Range, Retry};
 use muster_tasks::timeout;
 use muster_testkit::Etcd;
 
@@ -39,9 +39,37 @@ impl Reader {
         format!("/{}{path}", self.root)
     }
 
+    /// Makes a call again and again until it succeeds: a server on a busy machine misses its own deadlines.
+    async fn insist<T>(&self, call: impl AsyncFn(&Client) -> Result<T, muster_etcd::Error>) -> T {
+        let made = async {
+            loop {
+                match call(&self.client).await {
+                    Ok(value) => return value,
+                    Err(error) => assert_ne!(error.retry(), Retry::Never, "{error}"),
+                }
+            }
+        };
+        timeout(PATIENCE, made).await.expect("a call")
+    }
+
     async fn read(&self, path: &str) -> Option<KeyValue> {
-        let got: Got = self.client.get(Get::key(self.key(path))).await.unwrap();
-        got.kvs.into_iter().next()
+        let key = self.key(path);
+        let got = self.insist(async |client| client.get(Get::key(key.as_str())).await);
+        got.await.kvs.into_iter().next()
+    }
+
+    async fn put(&self, path: &str, value: Vec<u8>, lease: Option<LeaseId>) {
+        let key = self.key(path);
+        self.insist(async |client| client.put(key.as_str(), value.clone(), lease).await)
+            .await;
+    }
+
+    async fn delete(&self, range: &Range) -> u64 {
+        self.insist(async |client| client.delete(range).await).await
+    }
+
+    async fn revoke(&self, lease: LeaseId) {
+        self.insist(async |client| client.revoke(lease).await).await;
     }
 
     /// Reads a key again and again until it is so.
@@ -119,8 +147,8 @@ async fn etcd_says_what_the_board_says() {
     reader.until(path, "it is refreshed", is_later).await;
 
     // Removed by hand, reporter and instance.
-    let all = reader.client.delete(&Range::prefix(reader.key("/"))).await;
-    assert!(all.unwrap() >= 3);
+    let all = Range::prefix(reader.key("/"));
+    assert!(reader.delete(&all).await >= 3);
     reader.state(1, State::Up).await;
     reader.reason(2, Reason::Busy).await;
     reader.lease("a", None).await;
@@ -156,7 +184,7 @@ async fn a_lease_that_is_lost_is_replaced() {
     reader.until(up, "it is up", is_there).await;
     let first = reader.lease("a", None).await;
     // Revoked by hand: all that is bound to it is gone, and comes back.
-    reader.client.revoke(first.unwrap()).await.unwrap();
+    reader.revoke(first.unwrap()).await;
     let second = reader.lease("a", first).await;
     let kv = reader.until(up, "it is back", is_there).await;
     assert_eq!(kv.unwrap().lease, second);
@@ -238,11 +266,8 @@ async fn keys_are_there_as_long_as_the_instance_is_up() {
         // One that nobody is bound to, and one of ours that a kill has left, are taken over; that of another is
         // taken over when it goes.
         let other = reader
-            .client
-            .grant(Duration::from_secs(3600))
-            .await
-            .unwrap();
-        let key = reader.key(path);
+            .insist(async |client| client.grant(Duration::from_secs(3600)).await)
+            .await;
         let is_ours = |kv: Option<&KeyValue>| {
             kv.is_some_and(|kv| ![None, Some(other.id)].contains(&kv.lease))
         };
@@ -255,23 +280,19 @@ async fn keys_are_there_as_long_as_the_instance_is_up() {
                 "ours" => kv.value.clone(),
                 left => left.into(),
             };
-            reader.client.put(key.as_str(), value, lease).await.unwrap();
+            reader.put(path, value, lease).await;
             let published = start(&server.address(), "up", "a", &mode).await;
             let slot = published.open(1);
             published.observe(&slot, Reason::Ok);
             let is_told = left == "theirs" || (left == "ours" && !path.starts_with("/v1"));
             if is_told {
                 published.has_reported("another reporter").await;
-                reader
-                    .client
-                    .delete(&Range::key(key.as_str()))
-                    .await
-                    .unwrap();
+                reader.delete(&Range::key(reader.key(path))).await;
             }
             reader.until(path, left, is_ours).await;
             published.stop().await;
         }
-        reader.client.revoke(other.id).await.unwrap();
+        reader.revoke(other.id).await;
     }
 }
 
@@ -404,10 +425,6 @@ async fn the_fleet_is_read_live() {
     // One that begins later reads the same.
     let mut later = EtcdFleetWatch::new(reader.client.clone(), "/live");
     assert_eq!(later.next().await.unwrap(), fleet);
-    reader
-        .client
-        .delete(&Range::key(reader.key(path)))
-        .await
-        .unwrap();
+    reader.delete(&Range::key(reader.key(path))).await;
     until("it is forgotten", &|fleet| fleet.members.is_empty()).await;
 }
