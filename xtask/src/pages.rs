@@ -124,6 +124,7 @@ fn index() -> String {
     page.push_str("- [The agent and its API](agent.md), the API as [OpenAPI](openapi.json)\n");
     page.push_str("- [Options of every component](common-options.md)\n");
     page.push_str("- [The command line](cli.md)\n");
+    page.push_str("- [The status document](status-document.md) that publishers write\n");
     let tables = CRATES.map(|(_, rows)| rows);
     let registry = Registry::new(&tables);
     for kind in Kind::ALL {

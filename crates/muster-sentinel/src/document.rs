@@ -362,4 +362,29 @@ mod tests {
                 .contains("the most")
         );
     }
+
+    /// The keys of an object with the keys of the objects in it, as `instance.kind`.
+    fn keys(value: &serde_json::Value, above: &str, into: &mut Vec<String>) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            into.push(format!("{above}{key}"));
+            keys(value, &format!("{above}{key}."), into);
+        }
+    }
+
+    #[test]
+    fn the_reference_page_names_every_key_and_word() {
+        let page = include_str!("../../../docs/reference/status-document.md");
+        let json: serde_json::Value = serde_json::from_slice(&sample().to_json().unwrap()).unwrap();
+        let mut written = Vec::new();
+        keys(&json, "", &mut written);
+        let (table, reasons) = page.split_once("## Reasons").unwrap();
+        let first = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        let mut shown: Vec<String> = table.lines().filter_map(first).collect();
+        written.sort();
+        shown.sort();
+        assert_eq!(shown, written, "docs/reference/status-document.md");
+        for reason in Reason::ALL {
+            assert!(reasons.contains(&format!("`{reason}`")), "{reason}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub use file::{FileDocument, FilePublisher, FilePublisherOptions};
 pub use layout::PublishMode;
 pub(crate) use layout::{REPORTERS, VERSIONED, reporter as reporter_path};
 pub use reporter::Reporter;
-pub use zookeeper::{ZooKeeperPublisher, ZooKeeperPublisherOptions};
+pub use zookeeper::{ZooKeeperPublisher, ZooKeeperPublisherOptions, zookeeper_tls};
 
 /// The name under which this agent reports, if none is configured: the host's.
 pub(crate) fn default_writer() -> String {

@@ -12,6 +12,7 @@
 )]
 
 mod agent;
+mod certificates;
 mod etcd;
 mod http;
 mod libvirtd;
@@ -24,6 +25,7 @@ mod wait;
 mod zookeeper;
 
 pub use agent::{Agent, AgentBuilder, Output};
+pub use certificates::Certificates;
 pub use etcd::{Etcd, EtcdCluster};
 pub use http::{Response, request, request_unix};
 pub use libvirtd::Libvirtd;

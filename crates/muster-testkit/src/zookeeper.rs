@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, const_mutex};
 use tempfile::TempDir;
 
-use crate::{Process, eventually_within, free_ports};
+use crate::{Certificates, Process, eventually_within, free_ports};
 
 /// How long a server may take to serve: three at once start slowly on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -40,6 +40,33 @@ impl ZooKeeper {
         server.start_again();
         server.wait_until_it_serves();
         server
+    }
+
+    /// As [`start`](Self::start), and it also serves over TLS at the second port, which is returned: with the
+    /// server's certificate, to clients that have one of the same authority.
+    ///
+    /// # Panics
+    /// If it is not installed or does not start.
+    pub fn start_secure(certificates: &Certificates) -> (Self, u16) {
+        let [port, secure] = free_ports();
+        let netty = "org.apache.zookeeper.server.NettyServerCnxnFactory";
+        let x509 = "org.apache.zookeeper.server.auth.X509AuthenticationProvider";
+        let mut server = Self::prepare(port, "");
+        let at = server.directory.path();
+        let identity = certificates.read("server.key") + &certificates.read("server.pem");
+        fs::write(at.join("server.pem"), identity).expect("its key");
+        fs::write(at.join("ca.pem"), certificates.read("ca.pem")).expect("its authority");
+        let more = format!(
+            "secureClientPort={secure}\nsecureClientPortAddress=127.0.0.1\nserverCnxnFactory={netty}\n\
+             ssl.keyStore.location={at}/server.pem\nssl.trustStore.location={at}/ca.pem\n\
+             ssl.clientAuth=need\nssl.hostnameVerification=false\nauthProvider.x509={x509}\n",
+            at = at.display()
+        );
+        let config = fs::read_to_string(at.join("zoo.cfg")).expect("the configuration");
+        fs::write(at.join("zoo.cfg"), config + &more).expect("the configuration");
+        server.start_again();
+        server.wait_until_it_serves();
+        (server, secure)
     }
 
     /// One that all tests of a process share as long as one of them holds it. Each keeps to a root of its

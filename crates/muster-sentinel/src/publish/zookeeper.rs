@@ -7,12 +7,15 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_options::{Duration as OptionDuration, JsonSchema, OptionError, Options, Secret};
+use muster_net::{OptionReader, TlsClientOptions};
+use muster_options::{
+    Duration as OptionDuration, JsonSchema, OptionDoc, OptionError, Options, Secret,
+};
 use muster_plugin::{
     Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
     StartContext,
 };
-use muster_zookeeper::{Login, MAX_SESSION, MIN_SESSION, Servers, Session};
+use muster_zookeeper::{Login, MAX_SESSION, MIN_SESSION, Servers, Session, Tls};
 use serde::{Deserialize, Serialize};
 
 use self::desk::Desk;
@@ -27,12 +30,18 @@ use crate::document::Writer;
 pub(crate) const ROW: PluginRow = PluginRow {
     name: "zookeeper",
     summary: "writes what the checks found as nodes of ZooKeeper",
-    options: ZooKeeperPublisherOptions::describe,
+    options: docs,
     format: FormatUse::None,
     build: Build::Publisher(|cx| Ok(Box::new(ZooKeeperPublisher::build(cx)?))),
 };
 
-/// Options of `publishers.zookeeper`.
+fn docs() -> Vec<OptionDoc> {
+    let mut docs = ZooKeeperPublisherOptions::describe();
+    docs.extend(TlsClientOptions::describe());
+    docs
+}
+
+/// Options of `publishers.zookeeper`, beside those of TLS.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ZooKeeperPublisherOptions {
@@ -137,6 +146,7 @@ impl ZooKeeperPublisherOptions {
 pub struct ZooKeeperPublisher {
     options: ZooKeeperPublisherOptions,
     session: muster_zookeeper::Options,
+    tls: TlsClientOptions,
     board: Option<Arc<Board>>,
     _place: Option<Arc<()>>,
 }
@@ -147,7 +157,12 @@ impl ZooKeeperPublisher {
     /// # Errors
     /// All that is wrong with them.
     pub fn build(cx: &BuildContext) -> Built<Self> {
-        let mut options = ZooKeeperPublisherOptions::parse(cx.options())?;
+        let mut reader = OptionReader::new(cx, &[]);
+        let tls: TlsClientOptions = reader.take();
+        for error in tls.problems() {
+            reader.refuse(error);
+        }
+        let mut options: ZooKeeperPublisherOptions = reader.rest()?;
         let session = options.session()?;
         if options.refresh.get() < AUDIT {
             return Err(vec![OptionError::new("refresh", "at least 1s")]);
@@ -158,6 +173,7 @@ impl ZooKeeperPublisher {
         Ok(Self {
             options,
             session,
+            tls,
             board: None,
             _place: None,
         })
@@ -167,6 +183,7 @@ impl ZooKeeperPublisher {
 #[async_trait]
 impl ServiceInput for ZooKeeperPublisher {
     async fn start(&mut self, cx: &StartContext) -> Result<(), PluginError> {
+        self.session.tls = zookeeper_tls(&self.tls)?;
         // Two that write the same nodes would undo each other's work.
         let name = format!("zookeeper {}", self.session.servers);
         let place = cx
@@ -204,4 +221,17 @@ impl ServiceInput for ZooKeeperPublisher {
         session.stop().await;
         Ok(())
     }
+}
+
+/// What a session with ZooKeeper needs for TLS, if these options want it. Reads certificates.
+///
+/// # Errors
+/// If one of them is wrong.
+pub fn zookeeper_tls(options: &TlsClientOptions) -> Result<Option<Tls>, PluginError> {
+    if !options.is_wanted() {
+        return Ok(None);
+    }
+    let name = options.server_name();
+    let name = name.map_err(|error| PluginError::new("set up TLS").because(error.to_string()))?;
+    Ok(Some(Tls::new(options.config()?, name)))
 }

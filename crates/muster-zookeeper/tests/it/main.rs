@@ -6,6 +6,7 @@ mod faults;
 mod operations;
 mod outage;
 mod peers;
+mod tls;
 mod watching;
 
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod sentinel;
 mod servers;
 mod service_manager;
 pub(crate) mod support;
+mod zookeeper_tls;
 
 /// A file that nobody names is a test that nobody runs.
 #[test]

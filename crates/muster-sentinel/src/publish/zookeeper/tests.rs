@@ -230,4 +230,6 @@ fn refuses_bad_options() {
     check("refresh = '10ms'", "at least 1s");
     check("password = 'x'", "missing beside the password");
     check("mode = 'x'", "mode");
+    check("tls_cert = 'x'", "a certificate needs its key");
+    check("server = ['a']", "unknown option `server`");
 }
