@@ -56,6 +56,9 @@ enum Part {
     /// Park and stop tasks, print what that took.
     #[command(hide = true)]
     Parked { kind: Kind },
+    /// Play Redis servers until killed.
+    #[command(hide = true)]
+    FakeRedis { port: u16 },
 }
 
 fn main() -> ExitCode {
@@ -69,9 +72,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    if let Some(Part::Parked { kind }) = args.part {
-        say(&measure::parked_tasks::in_this_process(kind)?.to_string());
-        return Ok(());
+    match args.part {
+        Some(Part::Parked { kind }) => {
+            say(&measure::parked_tasks::in_this_process(kind)?.to_string());
+            return Ok(());
+        }
+        Some(Part::FakeRedis { port }) => return measure::sentinel::fake::serve(port),
+        None => {}
     }
     if args.list {
         for measurement in MEASUREMENTS {

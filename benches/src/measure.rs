@@ -8,6 +8,7 @@ mod end_to_end;
 mod line_protocol;
 pub(crate) mod parked_tasks;
 mod pool;
+pub(crate) mod sentinel;
 mod supervisor;
 mod task_cost;
 
@@ -95,6 +96,11 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         name: "change-path",
         about: "adding inputs to a running agent with 10,000 of them",
         measure: change_path::measure,
+    },
+    Measurement {
+        name: "sentinel",
+        about: "checks of 100 Redis servers beside an exporter, and of 10,000 (two minutes)",
+        measure: sentinel::measure,
     },
     Measurement {
         name: "clean-test",

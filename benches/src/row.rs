@@ -14,6 +14,8 @@ pub(crate) enum Unit {
     Megabytes,
     /// Metrics in a second.
     MetricsPerSecond,
+    /// Processors that were busy all the time.
+    Cores,
 }
 
 /// What is to be reached.
@@ -122,7 +124,7 @@ impl Unit {
             Self::MetricsPerSecond => format!("{:.2} M/s", value / 1e6),
             Self::Nanoseconds | Self::Bytes => format!("{value:.0} {self}"),
             Self::Milliseconds | Self::Megabytes | Self::Minutes => format!("{value:.1} {self}"),
-            Self::Seconds => format!("{value:.2} {self}"),
+            Self::Seconds | Self::Cores => format!("{value:.2} {self}"),
         }
     }
 }
@@ -137,6 +139,7 @@ impl fmt::Display for Unit {
             Self::Bytes => "B",
             Self::Megabytes => "MB",
             Self::MetricsPerSecond => "metrics/s",
+            Self::Cores => "cores",
         })
     }
 }

@@ -18,6 +18,33 @@ pub(crate) fn cpu_of(work: impl FnOnce()) -> Duration {
     cpu_time() - begin
 }
 
+/// Processor time of all threads that a process has.
+pub(crate) fn cpu_time_of(process: u32) -> Result<Duration, Failure> {
+    let mut time = 0;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        // One that ends meanwhile is left out.
+        let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
+            continue;
+        };
+        time += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(time))
+}
+
+/// Sees to it that this process and those that it starts may open so many files.
+pub(crate) fn allow_open_files(count: u64) -> Result<(), Failure> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|most| most < count) {
+        return Err(format!("{count} open files are needed: ulimit -Hn {count}").into());
+    }
+    if limit.current.is_some_and(|now| now < count) {
+        let current = Some(count);
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
+    }
+    Ok(())
+}
+
 /// Time on the clock while `work` runs.
 pub(crate) fn clock_of<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let begin = Instant::now();

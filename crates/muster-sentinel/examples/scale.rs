@@ -94,6 +94,7 @@ async fn check(root: &Group, port: u16, servers: u32, seconds: u32) {
     }
     // The first connections are not what is measured.
     tokio::time::sleep(Duration::from_secs(5)).await;
+    health.take_lateness();
     let (cpu, begun) = (cpu_seconds(), health.checks.load(Relaxed));
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
     let cores = (cpu_seconds() - cpu) / f64::from(seconds);
@@ -103,7 +104,7 @@ async fn check(root: &Group, port: u16, servers: u32, seconds: u32) {
         .iter()
         .filter(|slot| slot.status().state == State::Up)
         .count();
-    let lateness = health.lateness();
+    let lateness = health.take_lateness();
     println!(
         "{servers} servers, {up} up; {} checks/s; {cores:.2} cores; {} MB; late p50 {:?}, p99 {:?}, max {:?}; {} overruns",
         checks / u64::from(seconds),

@@ -54,10 +54,11 @@ pub(crate) fn write_status(slot: &Slot, status: &Status, batch: &mut Batch) {
     metric.untimed();
 }
 
-/// Appends what a check counts of its own work: `muster_sentinel`, with the tag `check`.
+/// Appends what a check counts of its own work: `muster_sentinel`, with the tag `check`. Its lateness is that of
+/// the checks since this was appended last.
 pub(crate) fn write_health(check: &str, instances: usize, health: &Health, batch: &mut Batch) {
     let count = |counter: &AtomicU64| i64::try_from(counter.load(Relaxed)).unwrap_or(i64::MAX);
-    let lateness = health.lateness();
+    let lateness = health.take_lateness();
     batch
         .metric("muster_sentinel")
         .tag("check", check)
