@@ -1,8 +1,10 @@
 //! TLS, with certificates on both sides.
 
+use std::time::Duration;
+
 use muster_net::TlsClientOptions;
 use muster_tasks::Group;
-use muster_testkit::{Certificates, ZooKeeper, eventually};
+use muster_testkit::{Certificates, ZooKeeper, eventually_within};
 use muster_zookeeper::{Mode, Session, Tls};
 
 use super::{later, options, soon};
@@ -59,11 +61,13 @@ async fn a_session_over_tls(root: Group) {
     reader.stop().await;
 }
 
-/// What keeps a session from its servers.
-fn trouble(session: &Session) -> String {
-    let why = eventually("there is trouble", || session.stats().last_trouble);
-    assert_eq!(session.stats().connections, 0, "{why}");
-    why
+/// Waits until this keeps a session from its servers. On a busy machine a handshake may be late at first.
+fn trouble(session: &Session, part: &str) {
+    eventually_within(Duration::from_secs(60), part, || {
+        let why = session.stats().last_trouble;
+        why.filter(|why| why.contains(part)).map(drop)
+    });
+    assert_eq!(session.stats().connections, 0, "{part}");
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,8 +78,7 @@ async fn without_trust_there_is_no_session(root: Group) {
     // The certificate must have the name by which the server was given, or the one that is told.
     let by_address = format!("127.0.0.1:{port}");
     let named = start(&root, &by_address, &tls);
-    let why = trouble(&named);
-    assert!(why.contains("TLS") && why.contains("certificate"), "{why}");
+    trouble(&named, "TLS: invalid peer certificate");
     named.stop().await;
     let told = TlsClientOptions {
         tls_server_name: "localhost".to_owned(),
@@ -88,17 +91,16 @@ async fn without_trust_there_is_no_session(root: Group) {
     // Of another authority: who looks the same to the one or the other.
     let others = Certificates::of_server(&["localhost"]);
     let servers = format!("localhost:{port}");
-    let why = trouble(&start(&root, &servers, &client(&others)));
-    assert!(why.contains("certificate"), "{why}");
+    trouble(&start(&root, &servers, &client(&others)), "certificate");
     let nobody = TlsClientOptions {
         tls_cert: String::new(),
         tls_key: String::new(),
         ..tls.clone()
     };
-    trouble(&start(&root, &servers, &nobody));
+    trouble(&start(&root, &servers, &nobody), "");
 
     // Who speaks plainly is not heard, and who speaks TLS to a plain port neither.
-    trouble(&Session::start(&root, options(&servers)).unwrap());
+    trouble(&Session::start(&root, options(&servers)).unwrap(), "");
     let plain = format!("localhost:{}", server.port);
-    trouble(&start(&root, &plain, &tls));
+    trouble(&start(&root, &plain, &tls), "");
 }
