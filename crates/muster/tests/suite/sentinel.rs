@@ -1,8 +1,9 @@
 //! Checks of real Redis servers, by the real binary.
 
 use std::process::Command;
+use std::time::Duration;
 
-use muster_testkit::{Agent, Redis, eventually};
+use muster_testkit::{Agent, Etcd, Process, Redis, eventually};
 use serde_json::{Value, json};
 
 use super::support::{TO_FILE, agent, beside};
@@ -142,4 +143,83 @@ fn a_single_round_tells_by_its_exit_code() {
     assert_eq!(code, Some(2), "{text}");
     let (code, _) = run(&["unix://"], &[]);
     assert_ne!(code, Some(0));
+}
+
+/// What etcd has at a key.
+fn in_etcd(server: &Etcd, key: &str) -> Option<Value> {
+    serde_json::from_str(&server.value(key)?).ok()
+}
+
+#[test]
+fn etcd_says_what_the_checks_find() {
+    let _beside = beside();
+    let (mut redis, mut etcd) = (Redis::start(), Etcd::start());
+    let address = redis.address();
+    let publisher = format!(
+        "[sentinel.etcd]\nid = \"centre\"\nendpoints = [\"{}\"]\nroot = \"/prod\"\nwriter = \"w\"\nttl = \"2s\"\n",
+        etcd.address()
+    );
+    let mut agent = agent(&(config(&[&address]) + &publisher)).start();
+    let key = format!("/prod/v1/redis/shop/{address}");
+    let becomes = |etcd: &Etcd, state: &str| {
+        eventually(&format!("etcd says {state}"), || {
+            in_etcd(etcd, &key).filter(|document| document["state"] == state)
+        })
+    };
+    let document = becomes(&etcd, "up");
+    assert_eq!(document["writer"]["id"], "w");
+    let listed = agent.cli(&["publisher", "ls"]);
+    assert!(listed.out.contains("etcd"), "{listed:?}");
+    let shown = agent.cli(&["publisher", "show", "centre"]);
+    assert!(shown.out.contains("[[sentinel.etcd]]"), "{shown:?}");
+    let watch = |place: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["sentinel", "watch", "--once", "--etcd", place]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text)
+    };
+    let place = format!("{}/prod", etcd.address());
+    let (code, table) = watch(&place);
+    assert_eq!(code, Some(0), "{table}");
+    assert!(
+        table.contains(&address) && table.contains("fresh"),
+        "{table}"
+    );
+
+    // Redis goes while etcd is not there.
+    etcd.kill();
+    redis.kill();
+    wait_for_state(&agent, "cache", &address, "down");
+    etcd.start_again();
+    becomes(&etcd, "down");
+    let reporter = "/prod/v1/reporters/w";
+    eventually("somebody looks", || in_etcd(&etcd, reporter));
+    // It is gone with the agent, at once.
+    assert_eq!(agent.stop(Duration::from_secs(30)), Some(0));
+    assert_eq!(in_etcd(&etcd, reporter), None);
+    assert_eq!(in_etcd(&etcd, &key).unwrap()["state"], "down");
+    let (_, table) = watch(&place);
+    assert!(table.contains("nobody looks"), "{table}");
+}
+
+#[test]
+fn a_sentinel_of_its_own_writes_to_etcd() {
+    let _beside = beside();
+    let (redis, etcd) = (Redis::start(), Etcd::start());
+    let address = redis.address();
+    let mut command = Command::new(BINARY);
+    command
+        .args(["sentinel", "--redis", &address, "--interval", "100ms"])
+        .args(["--cluster", "c", "--etcd", &etcd.address()]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut sentinel = Process::start(command, folder.path(), "muster");
+    eventually("etcd says up", || {
+        let document = in_etcd(&etcd, &format!("/muster/v1/redis/c/{address}"))?;
+        (document["state"] == "up").then_some(())
+    });
+    sentinel.signal("TERM");
+    assert!(sentinel.wait_end(Duration::from_secs(30)).success());
+    assert!(etcd.keys("/muster/v1/reporters/").is_empty());
+    assert_eq!(etcd.keys("/muster/").len(), 1);
 }
