@@ -9,6 +9,7 @@ use crate::testing::{DockerWorld, World, conformance};
 #[muster_tasks::test]
 async fn passes_the_suite(root: Group) {
     conformance::conformance(&DockerWorld::new(&root)).await;
+    assert!(root.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -19,6 +20,7 @@ async fn hands_the_user_data_over_as_a_file(root: Group) {
     let archive = world.archive("m-data");
     let content = String::from_utf8_lossy(&archive).into_owned();
     assert!(content.contains(spec.user_data.expose()), "{content}");
+    assert!(root.stop().await.is_clean());
 }
 
 #[test]

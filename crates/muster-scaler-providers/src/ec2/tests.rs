@@ -10,6 +10,7 @@ use crate::testing::{Ec2World, Fault, World, conformance};
 #[muster_tasks::test]
 async fn passes_the_suite(root: Group) {
     conformance::conformance(&Ec2World::new(&root).await).await;
+    assert!(root.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -27,6 +28,7 @@ async fn a_page_that_fails_makes_a_listing_incomplete(root: Group) {
     check(true, 5).await;
     world.fault(Fault::Partial);
     check(false, 4).await;
+    assert!(root.stop().await.is_clean());
 }
 
 /// The example that Amazon publishes for a form.

@@ -8,6 +8,7 @@ use crate::testing::{Fault, HetznerWorld, World, conformance};
 #[muster_tasks::test]
 async fn passes_the_suite(root: Group) {
     conformance::conformance(&HetznerWorld::new(&root).await).await;
+    assert!(root.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -26,6 +27,7 @@ async fn a_page_that_fails_makes_a_listing_incomplete(root: Group) {
     world.fault(Fault::Partial);
     check(false, 4).await;
     check(true, 5).await;
+    assert!(root.stop().await.is_clean());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::testing::{NovaWorld, World, conformance};
 #[muster_tasks::test]
 async fn passes_the_suite(root: Group) {
     conformance::conformance(&NovaWorld::new(&root).await).await;
+    assert!(root.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -21,6 +22,7 @@ async fn logs_in_once_for_many_calls(root: Group) {
         assert!(provider.list_owned("o").await.unwrap().complete);
     }
     assert_eq!(world.logins(), 1);
+    assert!(root.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -34,6 +36,7 @@ async fn reads_all_pages(root: Group) {
     let listing = provider.list_owned("o").await.unwrap();
     assert!(listing.complete);
     assert_eq!(listing.servers.len(), 7);
+    assert!(root.stop().await.is_clean());
 }
 
 fn reply(status: u16, body: &str) -> Reply {
