@@ -11,12 +11,14 @@ mod cluster_autoscaler;
 mod docker_machine;
 mod fixed;
 mod horizontal;
+mod muster;
 mod taskscaler;
 
 pub use cluster_autoscaler::ClusterAutoscaler;
 pub use docker_machine::DockerMachine;
 pub use fixed::Fixed;
 pub use horizontal::{Horizontal, WhenBlind};
+pub use muster::{Muster, MusterSettings, Record, Sight};
 pub use taskscaler::{Preemptive, Taskscaler};
 
 /// Decides how many servers there shall be.

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{
-    ClusterAutoscaler, DockerMachine, Fixed, Horizontal, Policy, Preemptive, Taskscaler, WhenBlind,
+    ClusterAutoscaler, DockerMachine, Fixed, Horizontal, Muster, MusterSettings, Policy,
+    Preemptive, Sight, Taskscaler, WhenBlind,
 };
+use crate::world::World;
 
 /// A policy with its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,12 +28,19 @@ pub enum Rule {
     Keda(f64, u32),
     /// Cluster autoscaler: seconds until a server is unneeded.
     ClusterAutoscaler(u32),
+    /// Muster's own.
+    Muster(MusterSettings),
 }
 
 impl Rule {
     /// The family: rules that differ only in settings.
     pub const fn family(&self) -> &'static str {
         match self {
+            Self::Muster(settings) => match settings.sight {
+                Sight::Ahead => "Muster",
+                Sight::Gitlab => "Muster without look-ahead",
+                Sight::Metrics => "Muster, metrics only",
+            },
             Self::Fixed(_) => "fixed fleet",
             Self::DockerMachine(..) => "docker-machine",
             Self::Taskscaler(_) | Self::TaskscalerIdle(..) | Self::TaskscalerPreemptive(..) => {
@@ -59,12 +68,23 @@ impl Rule {
                 format!("{:.0} %, {window} s", target * 100.0)
             }
             Self::ClusterAutoscaler(unneeded) => format!("unneeded {unneeded} s"),
+            Self::Muster(settings) => {
+                let mut text = format!("idle_time {} s", settings.idle_time);
+                if settings.warm > 0 {
+                    text += &format!(", warm {}", settings.warm);
+                }
+                if settings.headroom > 0.0 {
+                    text += &format!(", headroom {}", settings.headroom);
+                }
+                text
+            }
         }
     }
 
-    /// A fresh policy.
-    pub fn policy(&self) -> Box<dyn Policy> {
+    /// A fresh policy for that world.
+    pub fn policy(&self, world: &World) -> Box<dyn Policy> {
         match *self {
+            Self::Muster(ref settings) => Box::new(Muster::new(world, settings)),
             Self::Fixed(servers) => Box::new(Fixed { servers }),
             Self::DockerMachine(idle_count, idle_time) => Box::new(DockerMachine {
                 idle_count,
@@ -115,6 +135,38 @@ impl Rule {
             rules.push(Self::Keda(0.75, window));
         }
         rules.extend([60, 300, 600, 1200].map(Self::ClusterAutoscaler));
+        rules
+    }
+
+    /// Muster over its own settings, with look-ahead, without, and with metrics only.
+    pub fn muster() -> Vec<Self> {
+        let settings = MusterSettings::default();
+        let mut rules = Vec::new();
+        for sight in [Sight::Ahead, Sight::Gitlab, Sight::Metrics] {
+            for idle_time in [0, 15, 30, 60, 90, 120, 180, 300, 600, 1200] {
+                rules.push(Self::Muster(MusterSettings {
+                    sight,
+                    idle_time,
+                    ..settings.clone()
+                }));
+            }
+        }
+        for idle_time in [30, 120] {
+            for headroom in [0.1, 0.25] {
+                rules.push(Self::Muster(MusterSettings {
+                    idle_time,
+                    headroom,
+                    ..settings.clone()
+                }));
+            }
+            for warm in [4, 8] {
+                rules.push(Self::Muster(MusterSettings {
+                    idle_time,
+                    warm,
+                    ..settings.clone()
+                }));
+            }
+        }
         rules
     }
 }

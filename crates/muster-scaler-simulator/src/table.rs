@@ -202,3 +202,6 @@ pub fn write(load: &Load, to: impl Write) -> Result<(), TableError> {
     writer.flush().map_err(csv::Error::from)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
