@@ -200,7 +200,7 @@ pub struct JobRun {
 }
 
 /// What was spent by a pool on servers that are gone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// The day, in days since 1970 (UTC).
     pub day: i64,
@@ -208,8 +208,8 @@ pub struct Tally {
     pub day_millis: u64,
     /// The month, in months since January 1970 (UTC).
     pub month: i64,
-    /// Money in that month.
-    pub month_money: f64,
+    /// Millionths of the currency in that month.
+    pub month_millionths: u64,
 }
 
 impl Memory {

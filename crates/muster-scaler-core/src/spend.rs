@@ -17,6 +17,8 @@ use crate::server::Server;
 
 const DAY: i64 = 24 * 3600 * 1000;
 const HOUR: f64 = 3600.0 * 1000.0;
+/// Whole numbers come back from disk as they were; sums of fractions need not.
+const MILLION: f64 = 1e6;
 
 /// What was spent on the day and in the month of a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,14 +36,14 @@ impl Spent {
         servers: impl IntoIterator<Item = &'a Server>,
         now: Time,
     ) -> Self {
-        let mut all = tally.clone();
+        let mut all = *tally;
         for server in servers {
             all.add(server, now);
         }
         all.turn(now);
         Self {
             day_hours: all.day_millis as f64 / HOUR,
-            month_money: all.month_money,
+            month_money: all.month_millionths as f64 / MILLION,
         }
     }
 }
@@ -56,7 +58,9 @@ impl Tally {
         let today = until.since(from.max(day_begins(self.day)));
         let month = until.since(from.max(month_begins(self.month)));
         self.day_millis = self.day_millis.saturating_add(millis(today));
-        self.month_money += month.as_millis() as f64 / HOUR * server.price_per_hour;
+        let money = month.as_millis() as f64 / HOUR * server.price_per_hour;
+        let millionths = (money * MILLION).round() as u64;
+        self.month_millionths = self.month_millionths.saturating_add(millionths);
     }
 
     /// A new day or month begins with nothing.
@@ -68,7 +72,7 @@ impl Tally {
         }
         if month > self.month {
             self.month = month;
-            self.month_money = 0.0;
+            self.month_millionths = 0;
         }
     }
 }

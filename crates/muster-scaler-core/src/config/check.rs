@@ -35,6 +35,9 @@ impl Config {
     pub fn problems(&self) -> Vec<OptionError> {
         let mut check = Check::default();
         check.within("tick", self.tick.get(), Duration::from_secs(1), 5 * MINUTE);
+        let (second, longest) = (Duration::from_secs(1), 10 * MINUTE);
+        check.within("list_every", self.list_every.get(), second, longest);
+        check.within("long_polling", self.long_polling.get(), second, longest);
         let named = self
             .owner
             .chars()

@@ -17,7 +17,7 @@ impl<'a> PoolRound<'a> {
         let free = matches!(round.config.mode, Mode::DryRun | Mode::On)
             && round.observation.lease.is_ok()
             && self.health.may_shrink;
-        let spent = self.is_spent(round.now);
+        let spent = self.is_spent();
         let mut chosen = Vec::new();
         for at in 0..self.members.len() {
             match self.must_go(at, round.now, spent) {

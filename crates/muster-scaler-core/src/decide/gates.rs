@@ -9,7 +9,7 @@ use crate::decision::Action;
 use crate::explanation::{Gate, GateResult, Saw, Shut, Verdict};
 use crate::memory::in_last_minute;
 use crate::provider::Refusal;
-use crate::{Event, Happening, Server, ServerName, ServerState, Time};
+use crate::{Event, Happening, Server, ServerName, ServerState};
 
 /// A drain takes so long at least: the pause settles, and two looks are a minute apart.
 const DRAIN: Duration = Duration::from_secs(120);
@@ -81,7 +81,7 @@ impl<'a> PoolRound<'a> {
     /// Draining servers take jobs again: that is quicker than a boot.
     fn take_back(&mut self, round: &mut Round<'a>, most: u32) -> u32 {
         let mut taken = 0;
-        if self.is_spent(round.now) {
+        if self.is_spent() {
             return 0;
         }
         for at in 0..self.members.len() {
@@ -93,6 +93,9 @@ impl<'a> PoolRound<'a> {
             let name = server.name.clone();
             if self.intent(round, at, Happening::Undrained) {
                 self.members[at].verdict = Verdict::TakenBack;
+                round
+                    .wanted
+                    .retain(|action| *action != Action::Pause(name.clone()));
                 round.wanted.push(Action::Unpause(name));
                 taken += 1;
             }
@@ -163,7 +166,7 @@ impl<'a> PoolRound<'a> {
 
     /// How many more servers the budget bears: each is paid until it could be gone again.
     fn affordable(&self, round: &Round<'a>, provider: usize) -> u32 {
-        if self.is_spent(round.now) {
+        if self.is_spent() {
             return 0;
         }
         let boot = self.boot_time(round);
@@ -201,7 +204,7 @@ impl<'a> PoolRound<'a> {
     }
 
     /// Whether the budget is used up, with what it takes to drain what is there.
-    pub(super) fn is_spent(&self, _now: Time) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         let budget = &self.config.budget;
         let drain = DRAIN.as_secs_f64() / HOUR;
         let hours = self.spent.day_hours + self.live().count() as f64 * drain;
