@@ -3,6 +3,9 @@
 //! A poll of a project is right: it replaces what was known of that project's jobs, but for jobs
 //! of which a webhook told after the poll had begun. Webhooks only make the book quicker.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -254,6 +257,9 @@ impl JobBook {
             self.jobs.insert(job.id, entry);
         }
         self.polled.insert(project, began);
+        if self.jobs.len() < MOST_KEPT {
+            self.overflow = 0;
+        }
         let open: HashSet<u64> = self.jobs.values().map(|entry| entry.pipeline).collect();
         self.stages.retain(|pipeline, _| open.contains(pipeline));
         missed
@@ -277,7 +283,8 @@ impl JobBook {
             .copied()
     }
 
-    /// How many jobs were not kept because there were too many.
+    /// How many jobs were not kept because there were too many; zero again after a poll that found
+    /// room.
     pub const fn overflow(&self) -> u64 {
         self.overflow
     }

@@ -268,6 +268,45 @@ impl Gitlab {
         Err(Error::TooMuch { what, limit })
     }
 
+    /// Reads all pages of a list that is paged by its items' IDs, newest first, up to `most` items.
+    /// No item is missed or read twice if others come and go meanwhile.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::TooMuch`] if there are more than `most`.
+    pub(crate) async fn pages_by_id<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        most: usize,
+        what: &'static str,
+    ) -> Result<Vec<T>, Error> {
+        let per_page = PER_PAGE.to_string();
+        let mut pairs = query.to_vec();
+        pairs.extend([
+            ("pagination", "keyset"),
+            ("order_by", "id"),
+            ("sort", "desc"),
+            ("per_page", per_page.as_str()),
+        ]);
+        let mut call = self.call(Method::GET, path, what)?.query(&pairs);
+        let mut all = Vec::new();
+        for _ in 0..=most.div_ceil(PER_PAGE) {
+            let answer = self.ok(call).await?;
+            let items: Vec<T> = self.read(&answer)?;
+            all.extend(items);
+            if all.len() > most {
+                break;
+            }
+            // Of the link only the query is taken: the token goes to no other address.
+            match answer.header("link").and_then(query_of_next) {
+                Some(next) => call = self.call(Method::GET, &format!("{path}?{next}"), what)?,
+                None => return Ok(all),
+            }
+        }
+        let limit = format!("{most} items");
+        Err(Error::TooMuch { what, limit })
+    }
+
     fn not_gitlab(&self, why: String) -> Error {
         let url = self.url.clone();
         Error::NotGitlab { url, why }
@@ -320,6 +359,15 @@ fn words(value: &serde_json::Value) -> String {
     text.chars().take(300).collect()
 }
 
+/// The query of the next page in a `Link` header.
+fn query_of_next(link: &str) -> Option<&str> {
+    let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
+    let (_, url) = next.split_once('<')?;
+    let (url, _) = url.split_once('>')?;
+    let (_, query) = url.split_once('?')?;
+    Some(query)
+}
+
 /// A project or group in a path: its ID, or its path with `/` encoded.
 pub(crate) fn path_segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -331,4 +379,26 @@ pub(crate) fn path_segment(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_name_the_next_page() {
+        let link = "<https://a/b?x=1&cursor=7>; rel=\"next\", <https://a/b?x=1>; rel=\"first\"";
+        assert_eq!(query_of_next(link), Some("x=1&cursor=7"));
+        assert_eq!(query_of_next("<https://a/b?x=1>; rel=\"first\""), None);
+        assert_eq!(query_of_next(""), None);
+    }
+
+    #[test]
+    fn paths_are_one_segment() {
+        assert_eq!(
+            path_segment("group/sub-group/a b"),
+            "group%2Fsub-group%2Fa%20b"
+        );
+        assert_eq!(path_segment("42"), "42");
+    }
 }

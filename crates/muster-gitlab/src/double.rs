@@ -234,6 +234,11 @@ impl Double {
         self.shared.log.lock().all()
     }
 
+    /// How many requests for jobs are held or being answered.
+    pub fn held(&self) -> usize {
+        self.shared.queue.receiver_count()
+    }
+
     /// What Prometheus scrapes of it at `/metrics`.
     pub fn metrics(&self) -> String {
         self.shared.world.lock().metrics()

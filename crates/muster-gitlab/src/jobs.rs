@@ -181,7 +181,7 @@ impl Gitlab {
             .iter()
             .map(|state| ("scope[]", state.word()))
             .collect();
-        self.pages(&path, &query, MOST_JOBS, "list the project's jobs")
+        self.pages_by_id(&path, &query, MOST_JOBS, "list the project's jobs")
             .await
     }
 

@@ -29,6 +29,8 @@ mod token;
 
 #[cfg(feature = "double")]
 pub mod double;
+#[cfg(feature = "double")]
+pub mod fleet;
 
 pub use account::{TokenInfo, Version, missing_scopes};
 pub use backoff::Backoff;

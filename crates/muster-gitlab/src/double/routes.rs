@@ -93,6 +93,9 @@ fn page(shared: &Shared, request: &Request, all: &[Value]) -> Answer {
     };
     let per_page = number("per_page").unwrap_or(20);
     let per_page = per_page.clamp(1, shared.options.page_limit.max(1));
+    if request.query("pagination") == Some("keyset") {
+        return page_by_id(request, all, per_page);
+    }
     let at = number("page").unwrap_or(1).max(1);
     let begin = (at - 1).saturating_mul(per_page).min(all.len());
     let end = begin.saturating_add(per_page).min(all.len());
@@ -105,6 +108,32 @@ fn page(shared: &Shared, request: &Request, all: &[Value]) -> Answer {
     let answer = with(of_json(200, &items), "x-next-page", &next);
     let answer = with(answer, "x-page", &at.to_string());
     with(answer, "x-per-page", &per_page.to_string())
+}
+
+/// One page of a list of jobs, newest first, from behind the ID that the link before gave.
+fn page_by_id(request: &Request, all: &[Value], per_page: usize) -> Answer {
+    let cursor = request
+        .query("cursor")
+        .and_then(|text| text.parse::<u64>().ok());
+    let id = |row: &Value| row["id"].as_u64().unwrap_or_default();
+    let mut left = all
+        .iter()
+        .filter(|row| cursor.is_none_or(|cursor| id(row) < cursor));
+    let items: Vec<Value> = left.by_ref().take(per_page).cloned().collect();
+    let next = left.next().and_then(|_| items.last().map(id));
+    let answer = of_json(200, &Value::Array(items));
+    let Some(next) = next else {
+        return answer;
+    };
+    let pairs = request.query.iter().filter(|(key, _)| key != "cursor");
+    let query: String = pairs
+        .map(|(key, value)| format!("{key}={value}&"))
+        .collect();
+    let link = format!(
+        "<http://elsewhere.invalid/api/v4/{}?{query}cursor={next}>; rel=\"next\"",
+        request.path
+    );
+    with(answer, "link", &link)
 }
 
 fn spec_of(request: &Request) -> Option<RunnerSpec> {
@@ -206,7 +235,10 @@ fn one_runner(
                 runner.spec.tags = tags;
             }
             let answer = of_json(200, &view::runner_details(runner));
-            world.nudge();
+            // A pause wakes nobody: the requests that are held go on as they began.
+            if !runner.spec.paused {
+                world.nudge();
+            }
             drop(world);
             shared.change(|_, _| ());
             answer
