@@ -13,7 +13,7 @@ const NAMESPACE: &str = "urn:muster:libvirt:1";
 
 /// What is put before, between and after the two answers about a domain. No XML has such a line.
 const BEGIN: &str = "==muster==";
-const THEN: &str = "--muster--";
+const THEN: &str = "==state==";
 
 /// The name of a server's disk.
 pub(super) fn volume(name: &str) -> String {

@@ -294,7 +294,7 @@ fn names_and_ids_cannot_be_mistaken() {
 #[test]
 fn a_domain_that_is_not_shown_is_no_server() {
     let answers = domain::answers(
-        "==muster==\n<domain><name>a</name><uuid>u</uuid></domain>\n--muster--\nshut off\n==muster==\n--muster--\n",
+        "==muster==\n<domain><name>a</name><uuid>u</uuid></domain>\n==state==\nshut off\n==muster==\n==state==\n",
     );
     assert_eq!(answers.len(), 2);
     assert_eq!(domain::server(&answers[0]).unwrap().phase, Phase::Stopped);
