@@ -41,12 +41,12 @@ impl Temper {
         deaths: 0.0,
     };
     pub(super) const WILD: Self = Self {
-        blind: 0.02,
-        mute: 0.02,
+        blind: 0.004,
+        mute: 0.004,
         trouble: 0.15,
         dud: 0.1,
         crash: 0.05,
-        deaths: 0.02,
+        deaths: 0.003,
     };
 }
 
@@ -196,7 +196,7 @@ impl World {
             if self.rng.f64() < self.temper.deaths {
                 host.1 = !host.1 || self.rng.bool();
                 host.1 &= self.rng.bool();
-            } else if !host.1 && self.rng.u32(0..20) == 0 {
+            } else if !host.1 && self.rng.u32(0..10) == 0 {
                 host.1 = true;
             }
         }
