@@ -268,8 +268,9 @@ impl Gitlab {
         Err(Error::TooMuch { what, limit })
     }
 
-    /// Reads all pages of a list that is paged by its items' IDs, newest first, up to `most` items.
-    /// No item is missed or read twice if others come and go meanwhile.
+    /// Reads the pages of a list that is paged by its items' IDs, newest first, up to `most` items, as
+    /// long as the last item of a page is wanted. No item is missed or read twice if others come and go
+    /// meanwhile.
     ///
     /// # Errors
     /// [`Error`]; [`Error::TooMuch`] if there are more than `most`.
@@ -279,6 +280,7 @@ impl Gitlab {
         query: &[(&str, &str)],
         most: usize,
         what: &'static str,
+        wants: impl Fn(&T) -> bool,
     ) -> Result<Vec<T>, Error> {
         let per_page = PER_PAGE.to_string();
         let mut pairs = query.to_vec();
@@ -294,6 +296,9 @@ impl Gitlab {
             let answer = self.ok(call).await?;
             let items: Vec<T> = self.read(&answer)?;
             all.extend(items);
+            if all.last().is_some_and(|last| !wants(last)) {
+                return Ok(all);
+            }
             if all.len() > most {
                 break;
             }

@@ -86,10 +86,12 @@ impl Options {
     }
 }
 
-/// A running double. Its tasks belong to the group that it was started in and end with that.
+/// A running double. Its tasks belong to the group that it was started in; they end with that, or
+/// when the last clone of this is dropped.
 #[derive(Clone, Debug)]
 pub struct Double {
     shared: Arc<Shared>,
+    _tasks: Group,
     url: String,
 }
 
@@ -147,7 +149,11 @@ impl Double {
             hooks::send_all(&cx, &state, letters).await;
         })
         .map_err(closed)?;
-        Ok(Self { shared, url })
+        Ok(Self {
+            shared,
+            _tasks: own,
+            url,
+        })
     }
 
     /// Its base URL.

@@ -7,7 +7,7 @@ use muster_scaler_core::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::client::path_segment;
-use crate::limits::{MOST_JOBS, MOST_PROJECTS, PER_PAGE};
+use crate::limits::{MOST_JOBS, MOST_PAST_JOBS, MOST_PROJECTS, PER_PAGE};
 use crate::{Error, Gitlab};
 
 /// How far a job is, in GitLab's words.
@@ -181,8 +181,33 @@ impl Gitlab {
             .iter()
             .map(|state| ("scope[]", state.word()))
             .collect();
-        self.pages_by_id(&path, &query, MOST_JOBS, "list the project's jobs")
+        let what = "list the project's jobs";
+        self.pages_by_id(&path, &query, MOST_JOBS, what, |_| true)
             .await
+    }
+
+    /// The jobs of a project in these states that were made at `since` or later, newest first.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::TooMuch`] beyond [`MOST_PAST_JOBS`].
+    pub async fn jobs_since(
+        &self,
+        project: u64,
+        states: &[JobStatus],
+        since: Time,
+    ) -> Result<Vec<JobInfo>, Error> {
+        let path = format!("projects/{project}/jobs");
+        let query: Vec<(&str, &str)> = states
+            .iter()
+            .map(|state| ("scope[]", state.word()))
+            .collect();
+        let what = "list the project's past jobs";
+        let wants = |job: &JobInfo| job.created_at.is_none_or(|made| made >= since);
+        let mut jobs = self
+            .pages_by_id(&path, &query, MOST_PAST_JOBS, what, wants)
+            .await?;
+        jobs.retain(wants);
+        Ok(jobs)
     }
 
     /// The newest jobs of a project in these states, one page of them: the first

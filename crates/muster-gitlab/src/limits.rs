@@ -15,6 +15,9 @@ pub const MOST_JOBS_OF_A_RUNNER: usize = 10_000;
 /// The most jobs of one project.
 pub const MOST_JOBS: usize = 20_000;
 
+/// The most past jobs of one project, for an export.
+pub const MOST_PAST_JOBS: usize = 1_000_000;
+
 /// The most projects of one group.
 pub const MOST_PROJECTS: usize = 2_000;
 

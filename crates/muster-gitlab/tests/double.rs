@@ -148,6 +148,7 @@ async fn a_runner_lives_and_its_stages_follow_each_other(group: Group) {
     assert!(gitlab.runner(made.id).await.unwrap_err().is_not_found());
     let gone = runner.request_job(None, PATIENCE).await.unwrap_err();
     assert!(matches!(gone, Error::Forbidden { .. }), "{gone}");
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -207,6 +208,7 @@ async fn jobs_go_to_the_runners_that_may_have_them(group: Group) {
         JobRequest::Nothing(_)
     ));
     assert_eq!(job_for(&untagged).await.job_info["name"], "plain");
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -231,6 +233,7 @@ async fn a_request_that_was_held_before_a_pause_may_still_be_given_a_job(group: 
     double.add_pipeline(project, &[job("later", "test")]);
     let next = runner.request_job(None, PATIENCE).await.unwrap();
     assert!(matches!(next, JobRequest::Nothing(_)), "{next:?}");
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -253,6 +256,7 @@ async fn lists_are_read_page_by_page(group: Group) {
         .filter(|asked| asked.path == "runners/all")
         .count();
     assert_eq!(pages, 3);
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -278,6 +282,7 @@ async fn jobs_that_come_and_go_between_pages_move_no_others(group: Group) {
         pages[0].contains("pagination=keyset") && pages[2].contains("cursor="),
         "{pages:?}"
     );
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -303,6 +308,7 @@ async fn scopes_are_those_of_gitlab(group: Group) {
     assert!(!error.may_have_happened() && !error.is_passing());
     assert!(!format!("{nobody:?} {error:?}").contains("glpat-wrong"));
     assert_eq!(admin.version().await.unwrap().version, "18.5.0");
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -318,6 +324,7 @@ async fn there_may_be_so_many_runners_and_no_more(group: Group) {
     let error = gitlab.make_runner(&new_runner("x")).await.unwrap_err();
     assert!(error.to_string().contains("Maximum number"), "{error}");
     assert!(!error.may_have_happened());
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -366,6 +373,7 @@ async fn faults_are_told_apart(group: Group) {
     }
     assert_eq!(double.asked().len(), before + 1);
     assert!(gitlab.pause().is_some());
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -395,6 +403,7 @@ async fn nobody_there_is_said_as_such(group: Group) {
     check("http://127.0.0.1:1", "not reachable").await;
     check(page.url(), "not GitLab's API").await;
     check(&format!("{url}/api/v4/"), "refuses the token").await;
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -409,4 +418,5 @@ async fn metrics_are_absent_at_zero(group: Group) {
             .contains("ci_pending_builds{shared_runners=\"yes\"} 1")
     );
     assert!(!double.metrics().contains("ci_running_builds"));
+    assert!(group.stop().await.is_clean());
 }

@@ -91,6 +91,7 @@ async fn stages_are_worked_off_with_no_more_jobs_at_a_time_than_slots(group: Gro
     order.send_replace(Ending::WhenDone);
     let done = running.join().await.done().unwrap().unwrap();
     assert_eq!((done.succeeded, done.given_up), (9, 0));
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -104,6 +105,7 @@ async fn a_runner_that_shall_end_finishes_what_it_has(group: Group) {
     let done = running.join().await.done().unwrap().unwrap();
     assert_eq!(done.succeeded, 1);
     assert_eq!((double.counts().succeeded, double.counts().killed), (1, 0));
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -118,6 +120,7 @@ async fn a_runner_that_must_end_at_once_fails_its_jobs(group: Group) {
     assert_eq!(done.given_up, 2);
     let counts = double.counts();
     assert_eq!((counts.killed, counts.pending), (2, 1));
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -137,6 +140,7 @@ async fn the_jobs_of_a_runner_that_is_killed_are_given_up_after_a_silence(group:
     until(&double, "both are given up", |counts| counts.killed == 2).await;
     let fates: Vec<Fate> = double.jobs().iter().map(|job| job.fate).collect();
     assert_eq!(fates, [Fate::Killed, Fate::Killed]);
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -169,6 +173,7 @@ async fn its_metrics_have_the_names_of_the_real_one(group: Group) {
     }
     order.send_replace(Ending::Now);
     running.join().await.done().unwrap().unwrap();
+    assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test]
@@ -214,4 +219,5 @@ async fn webhooks_tell_every_step_of_a_job(group: Group) {
     assert!(told.is_ok(), "{:?}", steps());
     order.send_replace(Ending::WhenDone);
     running.join().await.done().unwrap().unwrap();
+    assert!(group.stop().await.is_clean());
 }
