@@ -305,7 +305,7 @@ fn is_sound(ledger: &Ledger) {
         match server.state {
             S::Planned => assert_eq!(server.requested, None),
             S::Joined | S::Quarantined => {
-                assert!(server.joined.is_some() && server.drain.is_none())
+                assert!(server.joined.is_some() && server.drain.is_none());
             }
             S::Draining => assert!(server.drain.is_some()),
             S::Requested | S::Unknown | S::Booting => {

@@ -116,14 +116,14 @@ fn check(minutes: u64, spoil: impl Fn(&mut Observation, Time)) {
 #[test]
 fn an_outage_of_half_an_hour() {
     check(30, |seen, _| {
-        *hosts(seen) = Reading::unknown("connection refused")
+        *hosts(seen) = Reading::unknown("connection refused");
     });
 }
 
 #[test]
 fn an_empty_answer() {
     check(10, |seen, now| {
-        *hosts(seen) = Reading::known(Vec::new(), now)
+        *hosts(seen) = Reading::known(Vec::new(), now);
     });
 }
 
@@ -163,7 +163,7 @@ fn values_that_are_not_numbers() {
 fn stale_values() {
     check(10, |seen, now| {
         each_host(seen, |_, host| {
-            host.up = Reading::known(true, now - seconds(61))
+            host.up = Reading::known(true, now - seconds(61));
         });
     });
     check(10, |seen, now| {
@@ -185,7 +185,7 @@ fn gitlab_that_does_not_answer() {
         seen.pools.get_mut(POOL).unwrap().jobs = Reading::unknown("429");
     });
     check(10, |seen, _| {
-        seen.pools.get_mut(POOL).unwrap().jobs = Reading::unknown("429")
+        seen.pools.get_mut(POOL).unwrap().jobs = Reading::unknown("429");
     });
     check(10, |seen, _| seen.runners = Reading::unknown("429"));
 }

@@ -268,9 +268,7 @@ fn i7_what_is_spent_stays_within_the_budget_and_what_it_takes_to_end() {
             let step = world.step();
             most_servers = most_servers.max(world.ledger.servers.len());
             let memory = step.before.memory.pools.get(POOL);
-            let tally = memory
-                .map(|memory| memory.tally.clone())
-                .unwrap_or_default();
+            let tally = memory.map(|memory| memory.tally).unwrap_or_default();
             let spent = Spent::reckon(&tally, step.before.servers.values(), step.seen.at);
             // The longest job, the pause and two looks, and the ticks between.
             let quantum = (500.0 + 50.0 + 60.0 + 60.0) / 3600.0 * most_servers as f64;

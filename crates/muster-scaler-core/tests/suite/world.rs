@@ -169,7 +169,7 @@ impl World {
     /// Jobs come, start and end; servers boot; hosts die.
     fn live(&mut self) {
         let hour = self.now.since(START).as_secs() / 900;
-        let rate = if hour % 2 == 0 { 3.0 } else { 0.1 };
+        let rate = if hour.is_multiple_of(2) { 3.0 } else { 0.1 };
         while self.jobs_come && self.rng.f64() * (1.0 + rate) < rate {
             self.queue.push_back(self.now);
             if self.rng.u32(0..4) == 0 {
