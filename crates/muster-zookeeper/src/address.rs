@@ -138,6 +138,7 @@ fn parse_server(text: &str) -> Result<Server, ServersError> {
             None => (text, None),
         }
     };
+    let host = host.trim();
     if host.is_empty() {
         return Err(ServersError::NoHost(text.to_owned()));
     }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use muster_tasks::{Ctx, Group, TaskHandle, timeout};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::cage::{self, Ended, Orders, Place, Plan, Report};
+use crate::knock::{Found, knock};
 use crate::options::Pauses;
 use crate::resolve::Resolver;
 use crate::shared::Shared;
@@ -21,6 +24,9 @@ const CLOSE: Duration = Duration::from_millis(1500);
 
 /// A login that was refused is tried again no sooner.
 const AUTH_PAUSE: Duration = Duration::from_secs(5);
+
+/// The servers have so long to say whether they serve; less in a short session.
+const KNOCK: Duration = Duration::from_secs(1);
 
 /// A session with which the client has failed so often in a row is given up.
 const GIVE_UP: u32 = 3;
@@ -75,6 +81,15 @@ impl Streak {
     }
 }
 
+/// Its group was cancelled, and the session has lingered.
+type Over = SharedFuture<BoxFuture<'static, ()>>;
+
+/// Which servers a cage tries, and for how long each.
+struct Way {
+    addresses: Vec<SocketAddr>,
+    attempt: Duration,
+}
+
 /// A cage that was told to go and has not gone.
 type Dying = TaskHandle<Report>;
 
@@ -82,30 +97,39 @@ impl Keeper {
     /// Keeps the session until it is to end.
     pub(crate) async fn keep(mut self, cx: Ctx) {
         let _finish = Finish(Arc::clone(&self.shared));
+        let over = lingered(cx, self.shared.options.linger);
         let mut streak = Streak::default();
         let mut dying: Vec<Dying> = Vec::new();
+        let session = self.shared.options.session();
+        let mut last = Instant::now();
         loop {
-            let pause = streak.pause(&self.shared.options.pauses);
-            let mut addresses = Vec::new();
+            let due = last + streak.pause(&self.shared.options.pauses);
+            let mut found = Found::default();
             let ready = async {
-                sleep(pause).await;
+                sleep_until(due.into()).await;
                 // At most one cage that serves and one that dies.
                 dying.retain(|cage| !cage.is_finished());
                 while dying.len() > 1 {
                     let _ = dying.swap_remove(0).join().await;
                 }
-                addresses = self.resolver.addresses().await;
+                let addresses = self.resolver.addresses().await;
+                last = Instant::now();
+                found = knock(&addresses, KNOCK.min(session / 6)).await;
             };
-            if !unless_stopped(&cx, &mut self.stop, &self.shared, ready).await {
+            if !unless_stopped(&over, &mut self.stop, &self.shared, ready).await {
                 return;
             }
+            let Some(way) = Way::to(&found, session, streak.failures) else {
+                self.resolver.failed(&found.silent);
+                self.judge(Ended::Unreachable(found.why), false, &mut streak);
+                continue;
+            };
             let begun = Instant::now();
             let connections = self.shared.counters.connections.load(Ordering::Relaxed);
-            let report = self
-                .one_cage(&cx, addresses, streak.failures, &mut dying)
-                .await;
+            let report = self.one_cage(&over, way, &mut dying).await;
             self.shared.detach();
             self.resolver.failed(&report.failed);
+            last = Instant::now();
             let served = self.shared.counters.connections.load(Ordering::Relaxed) > connections;
             if served && begun.elapsed() >= Duration::from_secs(1) {
                 streak = Streak::default();
@@ -166,13 +190,7 @@ impl Keeper {
     }
 
     /// Runs one cage to its end, or until it is hopeless.
-    async fn one_cage(
-        &mut self,
-        cx: &Ctx,
-        addresses: Vec<SocketAddr>,
-        failures: u32,
-        dying: &mut Vec<Dying>,
-    ) -> Report {
+    async fn one_cage(&mut self, over: &Over, way: Way, dying: &mut Vec<Dying>) -> Report {
         let (generation, jobs) = self.shared.attach();
         let (close, closing) = oneshot::channel();
         let beat = Arc::new(AtomicU64::new(0));
@@ -180,13 +198,13 @@ impl Keeper {
             address,
             host: self.resolver.host_of(address),
         };
-        let servers = addresses.into_iter().map(place).collect();
+        let servers = way.addresses.into_iter().map(place).collect();
         let session_timeout = self.shared.options.session();
         let plan = Plan {
             shared: Arc::clone(&self.shared),
             generation,
             servers,
-            attempt: attempt(session_timeout, failures),
+            attempt: way.attempt,
             session: self.shared.session(),
             beat: Arc::clone(&beat),
         };
@@ -218,7 +236,7 @@ impl Keeper {
                 () = hung => {}
             }
         };
-        if !unless_stopped(cx, &mut self.stop, &self.shared, done).await {
+        if !unless_stopped(over, &mut self.stop, &self.shared, done).await {
             let _ = close.send(());
             self.shared.detach();
             let _ = timeout(CLOSE, &mut cage).await;
@@ -238,16 +256,42 @@ impl Keeper {
     }
 }
 
-/// How long one server has for its answer: a sixth of the session's time, and a third when all have
-/// been tried in vain.
-fn attempt(session: Duration, failures: u32) -> Duration {
-    session * (1 + failures.min(1)) / 6
+impl Way {
+    /// Servers that serve have a sixth of the session's time each, and a third when that was in vain. If
+    /// all are silent, they may not know what they were asked: one of them is tried for a second at most, every eighth
+    /// time for as long as one that serves.
+    fn to(found: &Found, session: Duration, failures: u32) -> Option<Self> {
+        let attempt = session * (1 + failures.min(1)) / 6;
+        if !found.serving.is_empty() {
+            let addresses = found.serving.clone();
+            return Some(Self { addresses, attempt });
+        }
+        let silent = *found.silent.first().filter(|_| found.others == 0)?;
+        let attempt = if failures % 8 == 7 {
+            attempt
+        } else {
+            attempt.min(KNOCK)
+        };
+        Some(Self {
+            addresses: vec![silent],
+            attempt,
+        })
+    }
+}
+
+/// Comes to pass when the group was cancelled and so much time has passed since.
+fn lingered(cx: Ctx, linger: Duration) -> Over {
+    let over = async move {
+        let _ = cx.cancelled().await;
+        sleep(linger).await;
+    };
+    over.boxed().shared()
 }
 
 /// Waits for something, unless the session is to end first. Meanwhile a suspended session is
 /// taken for lost when its time is up.
 async fn unless_stopped(
-    cx: &Ctx,
+    over: &Over,
     stop: &mut watch::Receiver<bool>,
     shared: &Shared,
     what: impl Future<Output = ()>,
@@ -270,7 +314,7 @@ async fn unless_stopped(
         };
         tokio::select! {
             biased;
-            _ = cx.cancelled() => return false,
+            () = over.clone() => return false,
             // An error says that nobody holds the session any more.
             _ = stop.wait_for(|stop| *stop) => return false,
             () = &mut what => return true,

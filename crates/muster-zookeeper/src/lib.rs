@@ -29,8 +29,9 @@
 //!    most one cage that serves and one that dies.
 //! 3. What is on its way is bounded: 4,096 operations, 16 MiB, 64 of them before the client. A request that ZooKeeper
 //!    would answer by dropping the connection is not sent.
-//! 4. A server that does not answer costs a sixth of the session's time, and is tried last from then on. Names
-//!    are resolved on one thread at most; the last known addresses are kept.
+//! 4. All servers are asked at once whether they serve (`srvr`); the session goes to one that does. A server that
+//!    does not answer costs nothing while another one does, and is tried last from then on. Names are resolved on
+//!    one thread at most; the last known addresses are kept.
 //! 5. After each connection, also to another server, reads are not older than before (a `sync` comes first),
 //!    watches are placed anew and say [`Event::Resync`], and [`Connection::sessions`] says whether the session is the
 //!    same.
@@ -48,6 +49,7 @@ mod error;
 #[cfg(feature = "testing")]
 mod fault;
 mod keeper;
+mod knock;
 mod options;
 mod path;
 mod request;

@@ -29,6 +29,9 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Who may do what with the nodes that we create.
     pub access: Access,
+    /// How long the session goes on when its group is cancelled, for last writes; unless it is
+    /// [stopped](crate::Session::stop) before. Default: not at all.
+    pub linger: Duration,
     /// The pauses between attempts to connect when no server answers.
     pub pauses: Pauses,
 }
@@ -96,6 +99,7 @@ impl Options {
             login: None,
             tls: None,
             access: Access::default(),
+            linger: Duration::ZERO,
             pauses: Pauses::default(),
         }
     }

@@ -42,7 +42,8 @@ async fn a_session_is_lost_when_its_own_time_is_up(root: Group) {
     let of_keeper = Arc::clone(&shared);
     root.go_cx("keeper", async move |cx| {
         let never = std::future::pending();
-        unless_stopped(&cx, &mut stopping, &of_keeper, never).await;
+        let over = lingered(cx, Duration::ZERO);
+        unless_stopped(&over, &mut stopping, &of_keeper, never).await;
     })
     .unwrap();
     // A cage connects, and loses the connection after the time of the first: nobody waits for the first.
