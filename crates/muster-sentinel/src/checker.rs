@@ -17,9 +17,9 @@ use crate::probe::Probe;
 use crate::schedule::Schedule;
 use crate::status::{Answer, Class, Outcome, Reason, patience};
 
-/// The pause after a panic doubles with each that follows at once, between these.
+/// The pause after a panic doubles with each that follows at once, from this to the interval: a probe that always
+/// panics is tried every other tick, and what is told of its instance is never older than that.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Makes the probe of an instance: at first, and after a panic.
 pub type MakeProbe = Arc<dyn Fn() -> Box<dyn Probe> + Send + Sync>;
@@ -86,7 +86,7 @@ impl Checker {
                 Ok(()) => panics = 0,
                 Err(panic) => {
                     probe = None;
-                    from += pause_after(panics);
+                    from += pause_after(panics, self.timing.interval);
                     panics += 1;
                     self.panicked(&panic);
                 }
@@ -151,7 +151,7 @@ impl Checker {
 }
 
 /// The pause after a panic that followed so many others at once.
-fn pause_after(panics: u32) -> Duration {
+fn pause_after(panics: u32, interval: Duration) -> Duration {
     let doubled = SHORTEST_PAUSE.saturating_mul(1 << panics.min(16));
-    doubled.min(LONGEST_PAUSE)
+    doubled.min(interval)
 }

@@ -59,8 +59,8 @@ pub struct Document {
     pub loading: Option<LoadingDocument>,
     /// How often it is checked.
     pub interval_ms: u64,
-    /// A document whose `checked_ms` is older than this by the time at which it should have been
-    /// written anew is stale: see the publisher's `refresh`.
+    /// A document whose `checked_ms` is older than this is stale: three intervals, at least 3 s, and the time for which the
+    /// publisher lets a document rest whose state does not change.
     pub ttl_ms: u64,
     /// The checking program stood still lately; the state is frozen.
     pub tilt: bool,
@@ -194,6 +194,14 @@ impl Document {
             tilt: status.tilt,
             writer: writer.clone(),
         }
+    }
+
+    /// The same for a publisher that writes it anew about every `refresh`: it may be one and a half times that older
+    /// before it is stale.
+    #[must_use]
+    pub fn refreshed(mut self, refresh: Duration) -> Self {
+        self.ttl_ms += whole_millis(refresh + refresh / 2);
+        self
     }
 
     /// The document as JSON.

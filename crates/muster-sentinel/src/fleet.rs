@@ -50,13 +50,11 @@ impl Fleet {
     pub fn freshness(&self, member: &Member, now_ms: i64) -> Freshness {
         let writer = &member.document.writer;
         let reporter = self.reporters.get(&writer.id);
-        let Some(reporter) = reporter.filter(|reporter| reporter.writer == *writer) else {
+        if reporter.is_none_or(|reporter| reporter.writer != *writer) {
             return Freshness::NoReporter;
-        };
-        // It is due after up to 1.2 times the refresh.
-        let due = reporter.refresh_ms + reporter.refresh_ms / 2 + member.document.ttl_ms;
+        }
         let age = u64::try_from(now_ms - member.written_ms).unwrap_or(0);
-        if age > due {
+        if age > member.document.ttl_ms {
             Freshness::Late(Duration::from_millis(age))
         } else {
             Freshness::Fresh

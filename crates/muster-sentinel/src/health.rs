@@ -73,6 +73,14 @@ impl SelfTest {
     }
 }
 
+#[cfg(test)]
+impl SelfTest {
+    /// Fails until then.
+    pub(crate) async fn fails_until(&self, steady: Duration) {
+        *self.last.lock().await = Some((steady, false));
+    }
+}
+
 async fn connect_to_ourselves() -> io::Result<()> {
     let _pair = UnixStream::pair()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -7,6 +7,7 @@ mod ledger;
 mod record;
 mod reporter;
 mod rounds;
+mod summary;
 #[cfg(test)]
 mod testing;
 pub(crate) mod zookeeper;
@@ -16,6 +17,7 @@ pub use file::{FileDocument, FilePublisher, FilePublisherOptions};
 pub use layout::PublishMode;
 pub(crate) use layout::{REPORTERS, VERSIONED, reporter as reporter_path};
 pub use reporter::Reporter;
+pub use summary::Summary;
 pub use zookeeper::{ZooKeeperPublisher, ZooKeeperPublisherOptions, zookeeper_tls};
 
 /// The name under which this agent reports, if none is configured: the host's.

@@ -113,6 +113,8 @@ words! {
         Panic = "panic",
         /// The checking program itself stood still.
         Tilt = "tilt",
+        /// The checking program has stopped: nobody looks any more.
+        Stopped = "sentinel_stopped",
         /// A reason that this version does not know.
         Other = "other",
     }
@@ -153,9 +155,13 @@ impl Reason {
             | Self::Protected
             | Self::Tls
             | Self::Error => Class::Degraded,
-            Self::Pending | Self::Local | Self::Dns | Self::Panic | Self::Tilt | Self::Other => {
-                Class::Local
-            }
+            Self::Pending
+            | Self::Local
+            | Self::Dns
+            | Self::Panic
+            | Self::Tilt
+            | Self::Stopped
+            | Self::Other => Class::Local,
         }
     }
 }
@@ -295,6 +301,13 @@ impl Status {
             interval,
             tilt: false,
         }
+    }
+
+    /// Nobody looks any more.
+    pub(crate) fn end(&mut self, at: Timestamp) {
+        (self.state, self.verdict) = (State::Unknown, Verdict::Unknown);
+        (self.reason, self.detail) = (Reason::Stopped, None);
+        self.since = at;
     }
 
     /// For how long a reader may take the status as current: three intervals, at least 3 s.

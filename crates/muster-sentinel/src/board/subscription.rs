@@ -48,6 +48,11 @@ impl Subscription {
         Self(listener)
     }
 
+    /// What it hears of.
+    pub fn interest(&self) -> Interest {
+        self.0.interest
+    }
+
     /// The IDs of all instances that have changed, come or gone since the last call; waits for one.
     /// What is not on the board any more has gone.
     ///

@@ -172,13 +172,12 @@ async fn panics_are_counted_and_healed(group: Group) {
 }
 
 #[muster_tasks::test(start_paused = true)]
-async fn a_probe_that_always_panics_is_tried_ever_more_rarely(group: Group) {
+async fn a_probe_that_always_panics_is_tried_every_other_tick(group: Group) {
     let world = World::new(&group, |_| Act::Panic);
     sleep(SECOND * 3600).await;
     assert_eq!(world.state(), (State::Unknown, Reason::Panic));
     let tries = world.number.load(Relaxed);
-    // Every 30 or 31 seconds in the end.
-    assert!((110..140).contains(&tries), "{tries}");
+    assert!((1800..1810).contains(&tries), "{tries}");
     world.end().await;
 }
 
@@ -237,4 +236,31 @@ async fn a_check_stands_still_only_when_nothing_comes_of_it(group: Group) {
     world.end().await;
     tokio::time::advance(SECOND * 100).await;
     assert!(board.standing_still().is_empty(), "nobody checks it");
+}
+
+#[muster_tasks::test(start_paused = true)]
+async fn a_fault_of_our_own_is_never_the_instances(group: Group) {
+    let world = World::new(&group, |number| match number {
+        5..75 => Act::Answer(Reason::Unreachable),
+        _ => Act::Answer(Reason::Ok),
+    });
+    // From the fifth check on all that is checked fails, and we cannot even connect to ourselves.
+    world.health.self_test.fails_until(SECOND * 60).await;
+    let news = world.board.subscribe(crate::board::Interest::EveryCheck);
+    while world.number.load(Relaxed) < 55 {
+        news.changed().await;
+        assert_ne!(world.slot.status().verdict, crate::status::Verdict::Down);
+    }
+    assert_eq!(world.state(), (State::Unknown, Reason::Local));
+    assert!(world.health.local_faults.load(Relaxed) >= 40);
+    // Our own side works again, and the instance fails on.
+    while world.number.load(Relaxed) < 72 {
+        news.changed().await;
+    }
+    assert_eq!(world.state(), (State::Down, Reason::Unreachable));
+    while world.number.load(Relaxed) < 80 {
+        news.changed().await;
+    }
+    assert_eq!(world.state(), (State::Up, Reason::Ok));
+    world.end().await;
 }

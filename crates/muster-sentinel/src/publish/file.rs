@@ -16,6 +16,7 @@ use muster_plugin::{
     Build, BuildContext, Built, FormatUse, PluginError, PluginRow, ServiceContext, ServiceInput,
     StartContext,
 };
+use muster_tasks::catch_panic;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
@@ -125,11 +126,20 @@ impl FilePublisher {
         })
     }
 
+    /// For how long the file may rest as it is.
+    fn rest(&self) -> Duration {
+        match self.interest {
+            Interest::Changes => self.refresh,
+            Interest::EveryCheck => Duration::ZERO,
+        }
+    }
+
     fn document(&self, board: &Board) -> Result<Vec<u8>, PluginError> {
         let slots = board.slots();
         let instances = slots
             .iter()
-            .map(|slot| Document::new(slot.instance(), &slot.status(), &self.writer));
+            .map(|slot| Document::new(slot.instance(), &slot.status(), &self.writer))
+            .map(|document| document.refreshed(self.rest()));
         let document = FileDocument {
             v: VERSION,
             written_ms: Timestamp::now().nanos() / 1_000_000,
@@ -207,8 +217,12 @@ impl ServiceInput for FilePublisher {
         loop {
             let result = tokio::select! {
                 () = cx.cancelled() => return Ok(()),
-                result = self.write(cx, &board) => result,
+                result = catch_panic(self.write(cx, &board)) => result,
             };
+            let result = result.unwrap_or_else(|panic| {
+                let failed = PluginError::new(format!("write {}", self.path.display()));
+                Err(failed.because(panic))
+            });
             let pause = if result.is_ok() { PAUSE } else { RETRY };
             match result {
                 Ok(()) => failing = false,

@@ -1,6 +1,7 @@
 //! Which keys there are in a store, and what is in them: the same in ZooKeeper, where they are nodes, as in etcd.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use muster_options::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,10 +41,7 @@ impl PublishMode {
 
     /// What is above the keys of the instance's cluster.
     pub(super) fn folder(self, instance: &Instance) -> String {
-        let cluster = match instance.cluster.as_str() {
-            "" => "default".to_owned(),
-            cluster => name_of(cluster),
-        };
+        let cluster = cluster_of(instance);
         match self {
             Self::Status => format!("{VERSIONED}/{}/{cluster}", instance.kind),
             Self::Ephemeral => format!("{UP}/{cluster}"),
@@ -60,12 +58,14 @@ impl PublishMode {
         }
     }
 
-    /// What the instance's key holds; `None` if there is to be none.
+    /// What the instance's key holds; `None` if there is to be none. A document is written anew about every `refresh`, if
+    /// it is not zero.
     pub(super) fn body(
         self,
         instance: &Instance,
         status: &Status,
         writer: &Writer,
+        refresh: Duration,
     ) -> Result<Option<Vec<u8>>, TooLarge> {
         if self != Self::Status && !status.is_up() {
             return Ok(None);
@@ -77,7 +77,8 @@ impl PublishMode {
         };
         let body = match self {
             Self::Status | Self::Ephemeral => {
-                return Document::new(instance, status, writer).to_json().map(Some);
+                let document = Document::new(instance, status, writer).refreshed(refresh);
+                return document.to_json().map(Some);
             }
             Self::Nerve => json!({ "host": host, "port": port, "name": writer.id }),
             Self::Jodis => json!({
@@ -88,9 +89,22 @@ impl PublishMode {
     }
 }
 
+/// The key of what a reporter says of a cluster in sum.
+pub(super) fn summary(cluster: &str, id: &str) -> String {
+    format!("{VERSIONED}/summary/{cluster}/{}", name_of(id))
+}
+
 /// The key of a reporter.
 pub(crate) fn reporter(id: &str) -> String {
     format!("{REPORTERS}/{}", name_of(id))
+}
+
+/// The instance's cluster as a part of keys.
+pub(super) fn cluster_of(instance: &Instance) -> String {
+    match instance.cluster.as_str() {
+        "" => "default".to_owned(),
+        cluster => name_of(cluster),
+    }
 }
 
 /// A text as the name of a key: slashes, percent signs, control characters and a leading dot are

@@ -1,18 +1,22 @@
 //! What a publisher with a store of keys must keep in mind, whatever the store: which instance's key is behind,
 //! what is known of each, and whom it was told of.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_metric::MetricBuilder;
 use muster_plugin::PluginError;
+use muster_tasks::{PanicInfo, catch_panic_sync};
 
-use super::layout::PublishMode;
+use super::layout::{self, PublishMode};
 use super::record::{Known, Record, Step};
 use super::reporter::Reporter;
-use crate::board::{Board, Subscription};
+use super::summary::Summary;
+use crate::board::{Board, Interest, Subscription};
 use crate::document::{Document, Writer};
+#[cfg(feature = "testing")]
+use crate::testing::Point;
 
 /// So many bytes of data go into one batch.
 const BATCH_BYTES: usize = 512 << 10;
@@ -20,6 +24,9 @@ const BATCH_BYTES: usize = 512 << 10;
 /// A document stays so long when its instance is not checked any more: an agent that stops, or a change
 /// that brings the instance back, deletes nothing.
 const FORGET: Duration = Duration::from_secs(10);
+
+/// An instance whose document could not be made is tried again after this.
+const PANIC_PAUSE: Duration = Duration::from_millis(250);
 
 /// So many reports are kept until they are taken.
 const MOST_REPORTS: usize = 16;
@@ -29,6 +36,8 @@ pub(super) struct Ledger {
     pub(super) mode: PublishMode,
     pub(super) writer: Writer,
     refresh: Duration,
+    /// Its end has come: nothing is known of instances any more.
+    is_over: bool,
     board: Arc<Board>,
     news: Subscription,
     records: HashMap<Arc<str>, Record>,
@@ -37,6 +46,7 @@ pub(super) struct Ledger {
     reports: Vec<PluginError>,
     written: u64,
     conflicts: u64,
+    panics: u64,
     write_time: Duration,
 }
 
@@ -61,6 +71,7 @@ impl Ledger {
             mode,
             writer,
             refresh,
+            is_over: false,
             board,
             news,
             records: HashMap::new(),
@@ -68,6 +79,7 @@ impl Ledger {
             reports: Vec::new(),
             written: 0,
             conflicts: 0,
+            panics: 0,
             write_time: Duration::ZERO,
         }
     }
@@ -92,7 +104,10 @@ impl Ledger {
     /// Takes what has changed on the board, and what is due.
     pub(super) fn take_news(&mut self) {
         let now = Instant::now();
-        for id in self.news.take() {
+        let news = self.news.take();
+        #[cfg(feature = "testing")]
+        self.board.faults().reach(Point::Publish);
+        for id in news {
             self.touch(&id, now);
         }
         let due = self.records.iter().filter(|(_, record)| record.due <= now);
@@ -130,6 +145,40 @@ impl Ledger {
             }
         }
         self.behind.insert(Arc::clone(id));
+    }
+
+    /// Its owner has panicked: what was taken from the board may not have been taken note of.
+    pub(super) fn distrust(&mut self) {
+        self.panics += 1;
+        self.forget_all();
+        let on_board = self.board.slots();
+        self.news
+            .mark(on_board.iter().map(|slot| Arc::clone(slot.id())));
+        self.news.mark(self.records.keys().cloned());
+    }
+
+    /// Nobody looks any more: what is written says so from now on.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
+        let ids: Vec<Arc<str>> = self.records.keys().cloned().collect();
+        let now = Instant::now();
+        ids.iter().for_each(|id| self.touch(id, now));
+    }
+
+    /// How the instances stand that are ours to write, by cluster.
+    pub(super) fn summaries(&self) -> BTreeMap<String, Summary> {
+        let mut all = BTreeMap::<String, Summary>::new();
+        for (id, record) in &self.records {
+            if matches!(record.known, Known::Ours { .. })
+                && let Some(slot) = self.board.get(id)
+            {
+                let cluster = layout::cluster_of(slot.instance());
+                let summary = all.entry(cluster);
+                let summary = summary.or_insert_with(|| Summary::new(&self.writer));
+                summary.add(&slot.status());
+            }
+        }
+        all
     }
 
     /// Nothing is known for sure any more.
@@ -227,10 +276,15 @@ impl Ledger {
     pub(super) fn collect(&mut self, rest: &mut Vec<Arc<str>>, most: usize) -> Vec<Part> {
         let (mut parts, mut operations, mut bytes) = (Vec::new(), 0, 0);
         while let Some(id) = rest.pop() {
-            let data = match self.desired(&id) {
-                Ok(data) => data,
-                Err(why) => {
+            // One instance that cannot be written does not keep the others from it.
+            let data = match catch_panic_sync(|| self.desired(&id)) {
+                Ok(Ok(data)) => data,
+                Ok(Err(why)) => {
                     self.give_up(&id, &why);
+                    continue;
+                }
+                Err(panic) => {
+                    self.panicked(&id, &panic);
                     continue;
                 }
             };
@@ -275,17 +329,30 @@ impl Ledger {
 
     /// What an instance's key should hold.
     fn desired(&self, id: &str) -> Result<Option<Vec<u8>>, String> {
+        #[cfg(feature = "testing")]
+        self.board.faults().reach(Point::Document);
         let Some(slot) = self.board.get(id) else {
             return Ok(None);
         };
+        let mut status = slot.status();
+        if self.is_over {
+            status.end(self.board.clock().now().wall);
+        }
+        // Who writes after every check lets nothing rest.
+        let refresh = match self.news.interest() {
+            Interest::Changes => self.refresh,
+            Interest::EveryCheck => Duration::ZERO,
+        };
         let body = self
             .mode
-            .body(slot.instance(), &slot.status(), &self.writer);
+            .body(slot.instance(), &status, &self.writer, refresh);
         body.map_err(|error| format!("write {error}"))
     }
 
     /// A part of a batch was done; its key has this version now.
     pub(super) fn is_done(&mut self, part: &Part, version: i64) {
+        #[cfg(feature = "testing")]
+        self.board.faults().reach(Point::Written);
         self.behind.remove(&part.id);
         self.written += 1;
         let Some(record) = self.records.get_mut(&part.id) else {
@@ -309,6 +376,16 @@ impl Ledger {
         self.behind.remove(id);
     }
 
+    /// What an instance's key should hold could not be made.
+    fn panicked(&mut self, id: &Arc<str>, panic: &PanicInfo) {
+        self.panics += 1;
+        tracing::error!(instance = %id, "its document {panic}");
+        self.give_up(id, &format!("write its document: it {panic}"));
+        if let Some(record) = self.records.get_mut(id) {
+            record.due = record.due.min(Instant::now() + PANIC_PAUSE);
+        }
+    }
+
     /// Tells of an instance's problem once.
     pub(super) fn tell(&mut self, id: &Arc<str>, what: &str) {
         let record = self.records.get_mut(id);
@@ -328,6 +405,7 @@ impl Ledger {
             .add_field("behind", count(self.behind.len()))
             .add_field("written", number(self.written))
             .add_field("conflicts", number(self.conflicts))
+            .add_field("publisher_panics", number(self.panics))
             .add_field("write_seconds", self.write_time.as_secs_f64());
     }
 }

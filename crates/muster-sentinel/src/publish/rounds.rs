@@ -1,9 +1,11 @@
-//! The loop of a publisher with a store of keys.
+//! The loop of a publisher with a store of keys. A panic in it is told and counted, and it goes on with all that it
+//! had to do: it reads first what has become of its keys.
 
 use std::time::Duration;
 
 use muster_metric::Batch;
 use muster_plugin::{PluginError, ServiceContext};
+use muster_tasks::{catch_panic, timeout};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ledger::Ledger;
@@ -13,6 +15,13 @@ const GATHER: Duration = Duration::from_millis(20);
 
 /// How often what is in the store is compared with what should be there, and what failed is tried again.
 pub(super) const AUDIT: Duration = Duration::from_secs(1);
+
+/// The pause after a panic doubles with each that follows before a round went well, between these.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the last round may take.
+pub(super) const LEAVE: Duration = Duration::from_millis(500);
 
 /// How often the publisher's own numbers go out.
 const NUMBERS: Duration = Duration::from_secs(10);
@@ -35,8 +44,34 @@ pub(super) trait Desk {
     fn write_numbers(&self, batch: &mut Batch);
 }
 
-/// Publishes for ever.
+/// Writes for the last time that nobody looks any more, if that takes no longer than half a second.
+pub(super) async fn take_leave<D: Desk>(cx: &ServiceContext, desk: &mut D) {
+    desk.ledger().end();
+    let until = Instant::now() + LEAVE;
+    let last = timeout(LEAVE, catch_panic(desk.round(until))).await;
+    let why = match last {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(panic)) => panic.to_string(),
+        Err(late) => late.to_string(),
+    };
+    cx.report(PluginError::new("write that nobody looks any more").because(why));
+}
+
+/// Publishes for ever, whatever panics.
 pub(super) async fn publish<D: Desk>(cx: &ServiceContext, desk: &mut D) {
+    let mut pause = SHORTEST_PAUSE;
+    while let Err(panic) = catch_panic(go_round(cx, desk, &mut pause)).await {
+        tracing::error!(publisher = %cx.id(), "its work {panic}");
+        cx.report(PluginError::new(format!("publish: it {panic}")));
+        desk.ledger().distrust();
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Publishes for ever.
+async fn go_round<D: Desk>(cx: &ServiceContext, desk: &mut D, pause: &mut Duration) {
     let mut told: Option<String> = None;
     let mut numbers = Instant::now();
     loop {
@@ -46,7 +81,7 @@ pub(super) async fn publish<D: Desk>(cx: &ServiceContext, desk: &mut D) {
             cx.report(conflict);
         }
         match done {
-            Ok(()) => told = None,
+            Ok(()) => (told, *pause) = (None, SHORTEST_PAUSE),
             // The same again is not told again.
             Err(error) => {
                 let error = error.to_string();

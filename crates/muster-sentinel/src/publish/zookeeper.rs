@@ -22,7 +22,7 @@ use self::desk::Desk;
 use super::default_writer;
 use super::layout::PublishMode;
 use super::ledger::Ledger;
-use super::rounds::{AUDIT, publish};
+use super::rounds::{AUDIT, LEAVE, publish, take_leave};
 use crate::board::{Board, Interest};
 use crate::document::Writer;
 
@@ -64,6 +64,9 @@ pub struct ZooKeeperPublisherOptions {
     pub refresh: OptionDuration,
     /// Writes after every check. For small fleets.
     pub write_every_check: bool,
+    /// When it stops, also for other options, writes that all instances are `unknown` (`sentinel_stopped`), in place of
+    /// what was found last. For readers that do not look at the reporter's node.
+    pub unknown_on_stop: bool,
     /// The name under which to report; the host's, if not given. Each agent needs its own.
     pub writer: String,
 }
@@ -80,6 +83,7 @@ impl Default for ZooKeeperPublisherOptions {
             mode: PublishMode::Status,
             refresh: OptionDuration::from_secs(30),
             write_every_check: false,
+            unknown_on_stop: false,
             writer: String::new(),
         }
     }
@@ -198,7 +202,11 @@ impl ServiceInput for ZooKeeperPublisher {
         let Some(board) = self.board.clone() else {
             return Err(PluginError::new("run a publisher that was not started"));
         };
-        let session = Session::start(&cx.group(), self.session.clone());
+        let mut session = self.session.clone();
+        if self.options.unknown_on_stop {
+            session.linger = LEAVE;
+        }
+        let session = Session::start(&cx.group(), session);
         let session =
             session.map_err(|error| PluginError::new("start a session").because(error))?;
         #[cfg(feature = "testing")]
@@ -217,6 +225,9 @@ impl ServiceInput for ZooKeeperPublisher {
             biased;
             () = cx.cancelled() => {}
             () = publish(cx, &mut desk) => {}
+        }
+        if self.options.unknown_on_stop {
+            take_leave(cx, &mut desk).await;
         }
         session.stop().await;
         Ok(())

@@ -9,10 +9,11 @@ use muster_zookeeper::{
     Connection, Error, ErrorKind, MAX_BATCH, Mode, Node, Op, OpDone, Retry, Session, SessionId,
 };
 
-use crate::publish::layout;
+use crate::publish::layout::{self, PublishMode};
 use crate::publish::ledger::{Ledger, Part};
 use crate::publish::record::{Known, Step};
 use crate::publish::rounds::{self, AUDIT};
+use crate::publish::summary::Summary;
 
 /// So many sessions of ours are remembered, to know what they have left.
 const SESSIONS: usize = 64;
@@ -25,7 +26,12 @@ pub(super) struct Desk {
     folders: HashSet<String>,
     /// The children of those nodes as they were last: how often they have changed.
     audited: HashMap<String, i32>,
+    /// The reporters that were there at the last look.
+    reporters: HashSet<String>,
     audit_due: Instant,
+    /// What was written of each cluster in sum.
+    summaries: HashMap<String, Summary>,
+    summary_seq: u64,
     connection: u64,
     sessions: Vec<SessionId>,
 }
@@ -48,6 +54,7 @@ impl rounds::Desk for Desk {
         }
         if self.audit_due <= Instant::now() {
             self.audit(&connection).await?;
+            self.summarize(&connection).await?;
             self.audit_due = Instant::now() + AUDIT;
         }
         while let Some(chunk) = self.ledger.next(MAX_BATCH / 2) {
@@ -95,7 +102,10 @@ impl Desk {
             ledger,
             folders: HashSet::new(),
             audited: HashMap::new(),
+            reporters: HashSet::new(),
             audit_due: Instant::now(),
+            summaries: HashMap::new(),
+            summary_seq: 0,
             connection: 0,
             sessions: Vec::new(),
         }
@@ -110,6 +120,8 @@ impl Desk {
                 self.sessions.remove(0);
             }
         }
+        // They may have gone with the session.
+        self.summaries.clear();
         self.folders.clear();
         self.audited.clear();
         self.audit_due = Instant::now();
@@ -121,14 +133,10 @@ impl Desk {
         let path = layout::reporter(&self.ledger.writer.id);
         let there = self.session.exists(&path).await?;
         if there.is_none_or(|stat| stat.owner != Some(connection.session)) {
-            if there.is_some() {
-                // Of an earlier session, or of another agent with the same name: the latest wins.
-                ignore(self.session.delete(&path, None).await, &ErrorKind::NoNode)?;
-            }
-            let reporter = self.ledger.reporter();
-            self.session
-                .create_all(&path, reporter, Mode::Ephemeral)
-                .await?;
+            self.hold(&path, self.ledger.reporter(), connection).await?;
+        }
+        if self.has_reporter_gone().await? {
+            self.ledger.forget_all();
         }
         let folders: BTreeSet<String> = self.ledger.records().map(|r| r.folder.clone()).collect();
         for folder in folders {
@@ -150,6 +158,67 @@ impl Desk {
             });
         }
         Ok(())
+    }
+
+    /// Whether another reporter has gone since the last look: what it has written may be ours to write now.
+    async fn has_reporter_gone(&mut self) -> Result<bool, Error> {
+        let version = self.session.exists(layout::REPORTERS).await?;
+        let version = version.map_or(-1, |stat| stat.children_version);
+        let known = self.audited.insert(layout::REPORTERS.to_owned(), version);
+        if known == Some(version) {
+            return Ok(false);
+        }
+        let there = match self.session.children(layout::REPORTERS).await {
+            Ok(names) => names.into_iter().collect(),
+            Err(error) if error.kind == ErrorKind::NoNode => HashSet::new(),
+            Err(error) => return Err(error),
+        };
+        let before = std::mem::replace(&mut self.reporters, there);
+        Ok(!before.is_subset(&self.reporters))
+    }
+
+    /// Writes how each cluster stands in sum, where that has changed.
+    async fn summarize(&mut self, connection: &Connection) -> Result<(), Error> {
+        if self.ledger.mode != PublishMode::Status {
+            return Ok(());
+        }
+        let now = self.ledger.summaries();
+        let writer = self.ledger.writer.id.clone();
+        let path = |cluster: &str| layout::summary(cluster, &writer);
+        let gone = self.summaries.keys().filter(|one| !now.contains_key(*one));
+        for path in gone.map(|cluster| path(cluster)) {
+            ignore(self.session.delete(&path, None).await, &ErrorKind::NoNode)?;
+        }
+        self.summaries
+            .retain(|cluster, _| now.contains_key(cluster));
+        for (cluster, mut summary) in now {
+            if let Some(known) = self.summaries.get(&cluster) {
+                summary.seq = known.seq;
+                if summary == *known {
+                    continue;
+                }
+            }
+            self.summary_seq += 1;
+            summary.seq = self.summary_seq;
+            self.hold(&path(&cluster), summary.to_json(), connection)
+                .await?;
+            self.summaries.insert(cluster, summary);
+        }
+        Ok(())
+    }
+
+    /// Writes a node that is there as long as our session.
+    async fn hold(&self, path: &str, data: Vec<u8>, connection: &Connection) -> Result<(), Error> {
+        let there = self.session.exists(path).await?;
+        if there.is_some_and(|stat| stat.owner == Some(connection.session)) {
+            return self.session.put(path, data, None).await.map(drop);
+        }
+        if there.is_some() {
+            // Of an earlier session, or of another agent with the same name: the latest wins.
+            ignore(self.session.delete(path, None).await, &ErrorKind::NoNode)?;
+        }
+        let made = self.session.create_all(path, data, Mode::Ephemeral).await;
+        made.map(drop)
     }
 
     /// Reads nodes of which nothing is known for sure.
