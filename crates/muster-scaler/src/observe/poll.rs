@@ -118,6 +118,9 @@ impl JobPoll {
             let mut state = self.state.lock();
             (now >= state.next, std::mem::take(&mut state.asked))
         };
+        if !all && asked.is_empty() {
+            return Ok(());
+        }
         let projects: Vec<u64> = if all {
             self.projects(now).await?
         } else {
