@@ -9,7 +9,8 @@ It keeps to docs/reference/scaler-exec-provider.md. Parameters:
   most      how many servers there may be at a time (no bound if left out)
 
 A server's folder appears in one step with its labels in it, so that a server never exists without
-them, whenever this program is killed.
+them, whenever this program is killed. A server that is not reached at the machine's own address writes
+the right one into the file `address` of its folder.
 """
 
 import fcntl
@@ -100,6 +101,14 @@ def is_alive(process):
     return process is not None and started_at(process["pid"]) == process["started"]
 
 
+def address_of(folder, name):
+    try:
+        with open(os.path.join(folder, name, "address"), encoding="utf-8") as file:
+            return file.read().strip() or "127.0.0.1"
+    except OSError:
+        return "127.0.0.1"
+
+
 def server(folder, name):
     """The server as the protocol shows it, or None."""
     about = read_json(os.path.join(folder, name, "server.json"))
@@ -120,7 +129,7 @@ def server(folder, name):
         "labels": about["labels"],
         "phase": phase,
         "message": message,
-        "address": "127.0.0.1",
+        "address": address_of(folder, name),
         "created": about["created"],
     }
 

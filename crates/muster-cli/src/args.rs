@@ -14,6 +14,7 @@ use crate::commands::leaks::LeaksArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::reload::ReloadArgs;
 use crate::commands::rollback::RollbackArgs;
+use crate::commands::scaler::ScalerArgs;
 use crate::commands::sentinel::SentinelArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::tail::TailArgs;
@@ -225,6 +226,8 @@ pub(crate) enum Command {
     Leaks(Box<LeaksArgs>),
     /// Check whether Redis servers are alive, without an agent.
     Sentinel(Box<SentinelArgs>),
+    /// Bring servers when the GitLab runners cannot bear their jobs, and remove them again.
+    Scaler(Box<ScalerArgs>),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory.

@@ -14,6 +14,7 @@ mod plugins;
 pub(crate) mod reload;
 pub(crate) mod rollback;
 mod run;
+pub(crate) mod scaler;
 pub(crate) mod sentinel;
 pub(crate) mod status;
 pub(crate) mod tail;
@@ -64,6 +65,7 @@ pub(crate) fn dispatch(args: Args, registry: Arc<Registry>) -> CommandResult {
         Command::Tasks(args) => talk(args.open(state)?, |s| tasks::tasks(s, &args)),
         Command::Leaks(args) => leaks::leaks(&args),
         Command::Sentinel(args) => sentinel::sentinel(&args, registry),
+        Command::Scaler(args) => scaler::scaler(*args, state, registry),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
     }

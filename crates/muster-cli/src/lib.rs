@@ -39,10 +39,9 @@ type CommandResult = Result<ExitCode, Failure>;
 pub fn command() -> clap::Command {
     Kind::ALL
         .into_iter()
+        // The command of that name is about one scaler and not about components.
+        .filter(|kind| *kind != Kind::Scaler)
         .fold(args::Args::command(), |command, kind| {
-            if command.find_subcommand(kind.as_str()).is_none() {
-                return command;
-            }
             command.mut_subcommand(kind.as_str(), |of_kind| {
                 let examples = commands::component::examples(kind);
                 examples.into_iter().fold(of_kind, |of_kind, (name, text)| {

@@ -84,6 +84,30 @@ pub fn prepare(
     check(definition, agent, global_tags, registry, env).result
 }
 
+/// The options of a definition that are its plugin's own, with environment variables resolved: what
+/// [`prepare`] builds the plugin from.
+///
+/// # Errors
+/// If there is no such plugin, or a variable cannot be resolved.
+pub fn plugin_options(
+    definition: &Definition,
+    registry: &Registry,
+    env: &dyn Environment,
+) -> Result<Table, Vec<OptionError>> {
+    let kind = definition.id.kind;
+    let row = registry.find(kind, &definition.plugin).ok_or_else(|| {
+        let message = format!("unknown {kind} plugin `{}`", definition.plugin);
+        vec![OptionError::new("", message)]
+    })?;
+    let mut errors = Vec::new();
+    let resolved = resolve::table(&definition.options, env, &mut errors);
+    if errors.is_empty() {
+        Ok(Split::new(row, &resolved).plugin)
+    } else {
+        Err(errors)
+    }
+}
+
 /// What came of preparing a component, and what to tell about it in any case.
 pub(crate) struct Checked {
     pub(crate) result: Result<Component, Vec<OptionError>>,

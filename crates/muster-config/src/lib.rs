@@ -75,7 +75,7 @@ mod template;
 mod words;
 
 pub use agent::{AgentSettings, BufferStrategy, LogFormat};
-pub use component::{BuiltPlugin, Component, prepare};
+pub use component::{BuiltPlugin, Component, plugin_options, prepare};
 pub use control::ControlSettings;
 pub use definition::{Definition, Source};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

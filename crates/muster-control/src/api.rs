@@ -6,6 +6,7 @@ mod components;
 mod debug;
 mod error;
 mod instances;
+mod scaler;
 mod tasks;
 mod trial;
 mod views;
@@ -31,6 +32,7 @@ pub use changes::{ChangeBody, DiffView, RollbackBody, StepBody};
 pub use components::ComponentBody;
 pub use error::{ApiError, ErrorBody, Problem};
 pub use instances::{InstanceView, TransitionView};
+pub use scaler::{DecisionView, OrderedView, ScalerView};
 pub use trial::{TriedView, TryBody};
 pub use views::{AppliedView, ComponentView, EditView, QueueView, RecordView, StatusView, Trouble};
 
@@ -128,6 +130,10 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(changes::history))
         .routes(routes!(changes::diff))
         .routes(routes!(changes::rollback))
+        .routes(routes!(scaler::list))
+        .routes(routes!(scaler::decision))
+        .routes(routes!(scaler::drain))
+        .routes(routes!(scaler::undrain))
         .routes(routes!(debug::metrics))
         .routes(routes!(debug::healthz))
         .routes(routes!(debug::readyz))

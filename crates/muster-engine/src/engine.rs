@@ -205,6 +205,11 @@ impl Engine {
         self.inner.core.buffers.allow(directory);
     }
 
+    /// Lets components keep files below this directory. Without it those that need some do not start.
+    pub fn allow_files_in(&self, directory: &Path) {
+        self.inner.core.resources.allow_files_in(directory);
+    }
+
     /// Folders with metrics that no output uses: what was left of one that is gone. Reads
     /// directories.
     pub fn left_over_buffers(&self) -> Vec<PathBuf> {

@@ -2,7 +2,8 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -21,6 +22,7 @@ pub struct Resources {
     /// Components that are about to go: what they hold may be taken over.
     leaving: Arc<BTreeSet<ComponentId>>,
     common: Arc<Mutex<HashMap<TypeId, Weak<dyn Any + Send + Sync>>>>,
+    directory: Arc<OnceLock<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,19 @@ impl Resources {
             held: Arc::clone(&self.held),
             leaving: Arc::new(leaving.into_iter().collect()),
             common: Arc::clone(&self.common),
+            directory: Arc::clone(&self.directory),
         }
+    }
+
+    /// Lets components keep files below this directory. Once: later ones change nothing.
+    pub fn allow_files_in(&self, directory: &Path) {
+        let _ = self.directory.set(directory.to_owned());
+    }
+
+    /// Below which directory components may keep files, each in a folder of its own; none where
+    /// nothing may be kept, as while a component is only tried.
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.get().map(PathBuf::as_path)
     }
 
     /// The one `T` that all components have in common: made when the first asks for it, and gone

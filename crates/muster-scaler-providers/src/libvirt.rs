@@ -396,9 +396,22 @@ impl Libvirt {
                 .await
                 .map_err(Failed::Said)?;
         }
-        let more = ["--managed-save", "--snapshots-metadata", "--nvram"];
-        let words = [["undefine", "--domain", id].as_slice(), more.as_slice()].concat();
-        unless(self.virsh(&words, &[]).await, "failed to get domain")
+        let words = [
+            "undefine",
+            "--domain",
+            id,
+            "--managed-save",
+            "--snapshots-metadata",
+        ];
+        let with_firmware = [words.as_slice(), &["--nvram"]].concat();
+        let undefined = match self.virsh(&with_firmware, &[]).await {
+            // Not all drivers know of machines with variables in their firmware.
+            Err(Failed::Said(why)) if why.contains("unsupported flags") => {
+                self.virsh(&words, &[]).await
+            }
+            undefined => undefined,
+        };
+        unless(undefined, "failed to get domain")
     }
 }
 

@@ -16,11 +16,31 @@ const JUMP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Clock {
     start: Time,
-    origin: Instant,
-    suspended: Duration,
+    source: Source,
     wall: fn() -> Time,
     /// How far the wall clock was ahead of ours when that was last told, in milliseconds.
     ahead: Mutex<i64>,
+}
+
+/// What tells how much time has passed.
+#[derive(Debug)]
+enum Source {
+    Boot {
+        origin: Instant,
+        suspended: Duration,
+    },
+    /// Somebody else does, in milliseconds since 1970.
+    #[cfg(any(test, feature = "testing"))]
+    Given(std::sync::Arc<std::sync::atomic::AtomicI64>),
+}
+
+impl Source {
+    fn boot() -> Self {
+        Self::Boot {
+            origin: Instant::now(),
+            suspended: suspended(),
+        }
+    }
 }
 
 impl Clock {
@@ -36,34 +56,46 @@ impl Clock {
         let start = now.max(last);
         Self {
             start,
-            origin: Instant::now(),
-            suspended: suspended(),
+            source: Source::boot(),
             wall,
             ahead: Mutex::new(now.millis() - start.millis()),
         }
     }
 
-    /// A clock that starts at `start`, for tests.
-    pub fn fixed(start: Time) -> Self {
+    /// A clock that shows what it is given, in milliseconds since 1970.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn given(now: std::sync::Arc<std::sync::atomic::AtomicI64>) -> Self {
         Self {
-            start,
-            origin: Instant::now(),
-            suspended: suspended(),
-            wall,
-            ahead: Mutex::new(wall().millis() - start.millis()),
+            start: Time::default(),
+            source: Source::Given(now),
+            wall: Time::default,
+            ahead: Mutex::default(),
         }
     }
 
     /// The present time.
     pub fn now(&self) -> Time {
-        let slept = suspended().saturating_sub(self.suspended);
-        self.start + self.origin.elapsed() + slept
+        match &self.source {
+            Source::Boot {
+                origin,
+                suspended: before,
+            } => {
+                let slept = suspended().saturating_sub(*before);
+                self.start + origin.elapsed() + slept
+            }
+            #[cfg(any(test, feature = "testing"))]
+            Source::Given(now) => Time::from_millis(now.load(std::sync::atomic::Ordering::Relaxed)),
+        }
     }
 
     /// By how many milliseconds the wall clock has jumped since this was last asked; `None` if it
     /// did not, but for what a clock that is being adjusted may be off. Nothing follows from a jump
     /// for the time that this clock tells.
     pub fn jumped(&self) -> Option<i64> {
+        #[cfg(any(test, feature = "testing"))]
+        if let Source::Given(_) = self.source {
+            return None;
+        }
         let ahead_now = (self.wall)().millis() - self.now().millis();
         let mut ahead = self.ahead.lock();
         let jump = ahead_now - *ahead;

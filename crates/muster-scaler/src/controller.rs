@@ -195,6 +195,16 @@ impl Controller {
         Arc::clone(&self.wake)
     }
 
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.setup.config
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &std::path::Path {
+        &self.setup.state
+    }
+
     /// The time that it goes by.
     pub fn clock(&self) -> &Arc<Clock> {
         &self.clock

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use muster_scaler_core::config::Mode;
 use muster_scaler_core::provider::Listing;
 use muster_scaler_core::{Alarm, Decision, Ledger, ProviderId, Reading, Time};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::counters::Counts;
 
 /// The scaler as of its last decision. Cheap to clone and to take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// When this was so.
     pub at: Time,
@@ -53,7 +53,7 @@ impl Default for Status {
 }
 
 /// How a provider is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderHealth {
     /// How many servers of ours it listed last; none if it did not answer.
     pub servers: Option<usize>,

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         muster_plugins_aggregators::PLUGINS,
         muster_plugins_outputs::PLUGINS,
         muster_sentinel::PLUGINS,
+        muster_scaler::PLUGINS,
     ]);
     muster_cli::main(registry)
 }

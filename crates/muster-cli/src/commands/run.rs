@@ -118,6 +118,7 @@ async fn agent(
         states,
     );
     engine.allow_buffers_in(&state_dir.path().join("buffers"));
+    engine.allow_files_in(state_dir.path());
     let sockets = Sockets::bind(&config.control, state_dir.path())
         .await
         .map_err(Failure::failed)?;

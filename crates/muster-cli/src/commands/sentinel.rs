@@ -1,6 +1,6 @@
 //! `muster sentinel`: checks that run in this process, without an agent.
 
-mod live;
+pub(crate) mod live;
 mod watch;
 
 use std::collections::BTreeSet;

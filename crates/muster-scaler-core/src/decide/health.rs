@@ -121,7 +121,10 @@ impl<'a> PoolRound<'a> {
 
     fn coverage(&mut self, round: &Round<'_>) -> Option<Problem> {
         let expected = self.permanent.len() + self.missing.len();
-        let answers = |p: &&Permanent<'_>| round.metric(&p.host.up) == Some(true);
+        // One that is up and does not tell what it runs is as good as one that does not answer.
+        let answers = |p: &&Permanent<'_>| {
+            round.metric(&p.host.up) == Some(true) && round.metric(&p.host.running).is_some()
+        };
         let answering = self.permanent.iter().filter(answers).count();
         self.capacity.hosts = u32::try_from(expected).unwrap_or(u32::MAX);
         self.capacity.up = u32::try_from(answering).unwrap_or(u32::MAX);

@@ -68,7 +68,15 @@ impl Tools {
         }
         // A single look may be wrong; a complete listing that began after it decides.
         let listing = desk.list_after(self.clock.now()).await?;
-        let named = |listed: &&ListedServer| listed.label(label::NAME) == Some(&server.name.0);
+        // One that the ledger has apart is deleted for itself.
+        let ledger = self.desk.ledger();
+        let apart = |id: &str| {
+            let mut others = ledger.servers.values().filter(|s| s.name != server.name);
+            others.any(|other| other.provider_id.as_deref() == Some(id))
+        };
+        let named = |listed: &&ListedServer| {
+            listed.label(label::NAME) == Some(&server.name.0) && !apart(&listed.id)
+        };
         for listed in listing.servers.iter().filter(named) {
             if let Step::Gone = self.delete_ours(desk, &listed.id, server).await? {
                 desk.removed(&listed.id, self.clock.now());
@@ -117,7 +125,15 @@ impl Tools {
         }
     }
 
+    /// Whether its labels are those of our server: the owner's, and the name, which is only part of
+    /// ours if its provider has two of that name.
     fn is_ours(&self, found: &ListedServer, server: &Server) -> bool {
-        found.belongs_to(&self.config.owner) && found.label(label::NAME) == Some(&server.name.0)
+        let name = &server.name.0;
+        let named = match (found.label(label::NAME), name.split_once(Server::TWIN)) {
+            (Some(label), Some((twin, _))) => label == name || label == twin,
+            (Some(label), None) => label == name,
+            (None, twin) => twin.is_some(),
+        };
+        found.belongs_to(&self.config.owner) && named
     }
 }

@@ -11,6 +11,7 @@ mod lifecycle;
 mod listeners;
 mod live_change;
 mod output_down;
+mod scaler;
 mod sentinel;
 mod servers;
 mod service_manager;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-pub(crate) use muster_testkit::{Stall, Stalls};
 use muster_testkit::{Agent, AgentBuilder, Response, eventually_within, request_unix};
+pub(crate) use muster_testkit::{Stall, Stalls};
 use serde_json::{Value, json};
 
 /// Nanoseconds in a second.

@@ -146,7 +146,7 @@ impl Show {
 }
 
 /// Whether the user has ended it by a key.
-pub(super) fn is_ended(screen: &mut Screen) -> Result<bool, Failure> {
+pub(crate) fn is_ended(screen: &mut Screen) -> Result<bool, Failure> {
     while event::poll(Duration::ZERO).map_err(terminal)? {
         match event::read().map_err(terminal)? {
             Event::Key(key) if key.kind != KeyEventKind::Release => {
@@ -162,7 +162,7 @@ pub(super) fn is_ended(screen: &mut Screen) -> Result<bool, Failure> {
     Ok(false)
 }
 
-pub(super) fn terminal(error: std::io::Error) -> Failure {
+pub(crate) fn terminal(error: std::io::Error) -> Failure {
     Failure::failed(format!("failed to use the terminal: {error}"))
 }
 

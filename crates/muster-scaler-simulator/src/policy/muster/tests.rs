@@ -92,7 +92,12 @@ fn servers_that_never_come_up_are_removed() {
 
 #[test]
 fn nothing_shrinks_while_metrics_are_missing() {
-    let faults = [FaultKind::MetricsGap, FaultKind::EmptyMetrics];
+    let faults = [
+        FaultKind::MetricsGap,
+        FaultKind::EmptyMetrics,
+        FaultKind::NotANumber,
+        FaultKind::DeadTargets(0.5),
+    ];
     for what in faults {
         for sight in [Sight::Ahead, Sight::Metrics] {
             let mut world = world(0.0, 0.0);
