@@ -22,7 +22,7 @@ mod scrub;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use row::{Built, ProviderRow, build};
+pub use row::{Built, Making, ProviderRow, build};
 
 /// The providers, in the order of their names.
 pub const PROVIDERS: &[ProviderRow] = &[

@@ -201,8 +201,8 @@ impl OpenStack {
     async fn flavor(&self) -> Result<String, Failure> {
         let wanted = &self.options.flavor;
         let listed = self.ask(Service::Compute, "/flavors").await?;
-        let flavors = listed["flavors"].as_array().into_iter().flatten();
-        for flavor in flavors.clone().filter(|one| one["name"] == wanted.as_str()) {
+        let mut flavors = listed["flavors"].as_array().into_iter().flatten();
+        if let Some(flavor) = flavors.find(|one| one["name"] == wanted.as_str()) {
             return Ok(text(&flavor["id"]).to_owned());
         }
         let by_id = self

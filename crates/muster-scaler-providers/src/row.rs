@@ -11,6 +11,9 @@ use toml::Table;
 
 use crate::PROVIDERS;
 
+/// A provider, or all that is wrong with its options.
+pub type Making = Result<Arc<dyn Provider>, Vec<OptionError>>;
+
 /// A kind of provider.
 pub struct ProviderRow {
     /// The value of `kind`.
@@ -21,7 +24,7 @@ pub struct ProviderRow {
     pub options: fn() -> Vec<OptionDoc>,
     /// Makes one from its own options, which are what `Parts` has left. Asks nobody and starts
     /// nothing; what it starts later runs in the group.
-    pub build: fn(Parts, &ProviderCommon, &Group) -> Result<Arc<dyn Provider>, Vec<OptionError>>,
+    pub build: fn(Parts, &ProviderCommon, &Group) -> Making,
 }
 
 impl fmt::Debug for ProviderRow {

@@ -87,15 +87,12 @@ impl Synthetic {
         let mean = PROFILE.iter().sum::<f64>() / 24.0;
         let rate = self.jobs_per_day.clamp(0.0, 1e6) / per_pipeline / (24.0 * HOUR);
         let peak = rate * 2.2 / mean;
-        let mut at = 0.0;
-        while rate > 0.0 {
-            at += arrivals.gap(peak);
-            if at >= end {
-                break;
-            }
+        let mut at = if rate > 0.0 { arrivals.gap(peak) } else { end };
+        while at < end {
             if arrivals.share() * peak < rate * self.busy(at) / mean {
                 load.pipelines.push(draw.pipeline(at, &mut load.names));
             }
+            at += arrivals.gap(peak);
         }
         for day in 0..days {
             if self.nightly > 0 {

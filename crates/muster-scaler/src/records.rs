@@ -41,9 +41,9 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line<'a> {
-    Head(Head<'a>),
+    Head(Box<Head<'a>>),
     Events(Cow<'a, [Event]>),
-    Decision(Made<'a>),
+    Decision(Box<Made<'a>>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,10 +97,10 @@ impl Recorder {
 
     /// The line of a decision.
     pub(crate) fn decision(&self, observation: &Observation, decision: &Decision) -> Vec<u8> {
-        line(&Line::Decision(Made {
+        line(&Line::Decision(Box::new(Made {
             observation: Cow::Borrowed(observation),
             decision: Cow::Borrowed(decision),
-        }))
+        })))
     }
 
     /// The line of events.
@@ -146,13 +146,13 @@ impl Recorder {
             .append(true)
             .mode(0o600)
             .open(&path)?;
-        let head = line(&Line::Head(Head {
+        let head = line(&Line::Head(Box::new(Head {
             format: FORMAT,
             at,
             config_hash: Cow::Borrowed(&self.hash),
             config: Cow::Borrowed(&self.config),
             ledger: Cow::Borrowed(before),
-        }));
+        })));
         file.write_all(&head)?;
         let bytes = head.len() as u64;
         self.open = Some(Open {

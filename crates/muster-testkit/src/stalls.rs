@@ -44,6 +44,10 @@ impl Stalls {
         let over = Arc::<AtomicBool>::default();
         let seen = Arc::<Mutex<Vec<Stall>>>::default();
         let (end, stalls) = (Arc::clone(&over), Arc::clone(&seen));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a task would stand still with the runtime"
+        )]
         let thread = std::thread::spawn(move || {
             let mut from = Self::now();
             while !end.load(Relaxed) {
@@ -81,7 +85,13 @@ impl Stalls {
         self.thread.join().expect("the thread that sleeps");
         let stalls = std::mem::take(&mut *self.seen.lock());
         if !stalls.is_empty() {
-            eprintln!("the machine stood still {} times: {stalls:?}", stalls.len());
+            #[expect(
+                clippy::print_stderr,
+                reason = "whoever reads a failed test wants to know"
+            )]
+            {
+                eprintln!("the machine stood still {} times: {stalls:?}", stalls.len());
+            }
         }
         stalls
     }

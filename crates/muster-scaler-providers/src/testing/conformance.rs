@@ -271,7 +271,10 @@ async fn fails(provider: &dyn Provider, id: &str) {
     until("it has failed", async || {
         match provider.describe(id).await {
             DescribeAnswer::Found(server) => match server.phase {
-                Phase::Error(why) => Some(assert!(!why.is_empty(), "it says why")),
+                Phase::Error(why) => {
+                    assert!(!why.is_empty(), "it says why");
+                    Some(())
+                }
                 _ => None,
             },
             other => panic!("it is there: {other:?}"),

@@ -130,9 +130,8 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Result<(), String> {
         let begin = self.at;
-        let quote = match self.peek() {
-            Some(quote @ ('"' | '\'' | '`')) => quote,
-            _ => return Err(self.expected("a text in quotes")),
+        let Some(quote @ ('"' | '\'' | '`')) = self.peek() else {
+            return Err(self.expected("a text in quotes"));
         };
         self.next();
         while let Some(c) = self.next() {

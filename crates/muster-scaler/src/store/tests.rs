@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn server(name: &str, failed_deletes: u32) -> Server {
+fn server(name: &str, failures: u32) -> Server {
     Server {
         name: ServerName(name.to_owned()),
         pool: "p".to_owned(),
@@ -16,8 +16,10 @@ fn server(name: &str, failed_deletes: u32) -> Server {
         state: ServerState::Planned,
         since: Time::from_secs(1),
         planned: Time::from_secs(1),
+        requested: None,
         decision: 1,
         slots: 2,
+        price_per_hour: 0.0,
         boot_deadline: Time::from_secs(100),
         expires: Time::from_secs(1000),
         provider_id: None,
@@ -25,9 +27,11 @@ fn server(name: &str, failed_deletes: u32) -> Server {
         address: None,
         joined: None,
         idle_since: None,
+        down_since: None,
         drain: None,
         absences: 0,
-        failed_deletes,
+        last_absence: None,
+        failures,
         next_try: Time::default(),
         last_error: None,
     }
@@ -53,6 +57,7 @@ fn kept(servers: &BTreeMap<u8, u32>, hosts: &[u64], decisions: u64) -> Kept {
             runner: *runner,
             instance: "h".to_owned(),
             pool: "p".to_owned(),
+            since: Time::from_secs(2),
             until: Time::from_secs(9),
         };
         kept.ledger.paused_hosts.insert(*runner, host);

@@ -200,7 +200,7 @@ impl Trial {
                 life.end().await;
                 life = self.begin(group, true).await;
                 // Nothing goes wrong during one reconcile in some lives: then it must be complete.
-                if self.outcome.crashes % 4 == 0 {
+                if self.outcome.crashes.is_multiple_of(4) {
                     life.end().await;
                     life = self.reconcile(group).await;
                 }

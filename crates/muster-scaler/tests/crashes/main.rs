@@ -1,5 +1,13 @@
 //! The scaler is killed between any two of its effects.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 mod killed;
 mod worlds;
 

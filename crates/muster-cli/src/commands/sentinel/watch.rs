@@ -52,7 +52,7 @@ struct PlaceArgs {
 /// The fleet, wherever it is.
 enum Fleets {
     ZooKeeper(FleetWatch),
-    Etcd(EtcdFleetWatch),
+    Etcd(Box<EtcdFleetWatch>),
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
@@ -103,7 +103,7 @@ async fn in_etcd(args: &WatchArgs, endpoints: &Endpoints) -> Result<(), Failure>
     });
     let client = Client::new(options).map_err(failed)?;
     let fleets = EtcdFleetWatch::new(client, etcd_root(endpoints));
-    show(args, Fleets::Etcd(fleets), endpoints.to_string()).await
+    show(args, Fleets::Etcd(Box::new(fleets)), endpoints.to_string()).await
 }
 
 async fn show(args: &WatchArgs, fleets: Fleets, place: String) -> Result<(), Failure> {
