@@ -1,6 +1,13 @@
 //! The suite against a real Keystone, Placement and Nova with the fake driver. `scripts/test full` runs
 //! it: it needs Debian's packages and some minutes to set up.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -86,7 +86,7 @@ const EXAMPLES: &str = "Examples:
   muster scaler servers
   muster scaler simulate --idle-time 60s      what such settings cost, and spare
 
-A configuration holds a table [scaler]; docs/reference/scaler.md lists its options. `muster --config`
+A configuration holds a table [scaler]; docs/reference/scalers/scaler.md lists its options. `muster --config`
 runs it, too, beside inputs and outputs.";
 
 /// Runs the scaler, or does something about it.
