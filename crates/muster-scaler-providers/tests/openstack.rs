@@ -182,7 +182,6 @@ impl World for Cloud {
 }
 
 #[muster_tasks::test]
-#[ignore = "sets up a whole OpenStack: run by `scripts/test full`"]
 async fn a_real_openstack_passes_the_suite(root: Group) {
     let cloud = Cloud::start(&root);
     conformance::conformance(&cloud).await;

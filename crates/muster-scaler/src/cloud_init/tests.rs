@@ -39,13 +39,19 @@ fn read(path: &Path) -> String {
 fn boot(script: &Secret, root: &Path, fetcher: &str) {
     let bin = root.join("bin");
     fs::create_dir(&bin).unwrap();
-    program(
-        &bin.join("gitlab-runner"),
-        &format!(
-            "trap 'echo quit > {0}/quit; exit 0' QUIT\necho \"$@\" > {0}/args\nwhile :; do sleep 0.1; done",
-            root.display()
-        ),
+    // A shell could not: what a shell starts in the background ignores SIGQUIT, and a shell cannot undo
+    // that. GitLab Runner can, as every program can that sets a handler.
+    let runner = format!(
+        "#!/usr/bin/env python3\nimport signal, sys\n\
+         def quit(*_):\n    open('{0}/quit', 'w').write('quit\\n')\n    sys.exit(0)\n\
+         signal.signal(signal.SIGQUIT, quit)\n\
+         open('{0}/args', 'w').write(' '.join(sys.argv[1:]) + '\\n')\n\
+         while True:\n    signal.pause()\n",
+        root.display()
     );
+    let path = bin.join("gitlab-runner");
+    fs::write(&path, runner).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     program(
         &bin.join("off"),
         &format!("echo off > {}/off", root.display()),

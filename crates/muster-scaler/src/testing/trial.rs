@@ -21,11 +21,14 @@ use crate::controller::{Controller, Setup};
 use crate::desk::Keep;
 use crate::lease::Lease;
 use crate::listings::ProviderSetup;
-use crate::runners::Runners;
+use crate::runners::{OwnedRunner, Runners};
 use crate::store::Store;
 
 /// The owner in a trial.
 const OWNER: &str = "trial";
+
+/// So many steps at most until runner objects that nobody knows are swept: five minutes.
+const SWEEPS: usize = 30;
 
 /// How much time passes between two ticks.
 const STEP: Duration = Duration::from_secs(10);
@@ -367,10 +370,29 @@ impl Trial {
         for _ in 0..10 {
             self.step(&life).await;
         }
+        // A runner object whose making was not answered goes with a sweep to come.
+        for _ in 0..SWEEPS {
+            if self.lost_runners(&life).is_empty() {
+                break;
+            }
+            self.step(&life).await;
+        }
         self.find_orphans(&life).await;
         self.gitlab.set_calm(false);
         life.end().await;
         self.begin(group, true).await
+    }
+
+    /// Runner objects that belong to no server of the ledger.
+    fn lost_runners(&self, life: &Life) -> Vec<OwnedRunner> {
+        let ledger = life.controller.desk().ledger();
+        let is_known = |object: &OwnedRunner| {
+            let server = ledger.servers.get(&object.name);
+            server.is_some_and(|server| server.runner == Some(object.id))
+        };
+        let mut objects = self.gitlab.objects();
+        objects.retain(|object| !is_known(object));
+        objects
     }
 
     async fn find_orphans(&mut self, life: &Life) {
@@ -389,12 +411,8 @@ impl Trial {
                 self.violation(format!("nobody knows the server {server:?}"));
             }
         }
-        for object in self.gitlab.objects() {
-            let server = ledger.servers.get(&object.name);
-            let known = server.is_some_and(|server| server.runner == Some(object.id));
-            if !known {
-                self.violation(format!("nobody knows the runner {object:?}"));
-            }
+        for object in self.lost_runners(life) {
+            self.violation(format!("nobody knows the runner {object:?}"));
         }
     }
 

@@ -261,9 +261,8 @@ fn setup(directory: &Path) -> Setup {
     }
 }
 
-/// Not a test: the process that is killed.
+/// The process that is killed, when the test beside it starts one.
 #[test]
-#[ignore = "run by the test beside it"]
 fn child() {
     let Ok(directory) = std::env::var(DIRECTORY) else {
         return;
@@ -295,7 +294,7 @@ async fn a_process_that_is_killed_again_and_again_loses_nothing(group: Group) {
     for _ in 0..12 {
         let _ = fs::remove_file(directory.path().join("alive"));
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["killed::child", "--exact", "--ignored"])
+            .args(["killed::child", "--exact"])
             .env(DIRECTORY, directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

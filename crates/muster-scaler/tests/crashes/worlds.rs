@@ -10,7 +10,7 @@ use muster_scaler::testing::{Ground, Trial, TrialOptions};
 use muster_scaler_core::config::Mode;
 use muster_scaler_core::provider::{ListedServer, Provider};
 use muster_scaler_providers::testing::{
-    DockerWorld, Ec2World, ExecWorld, Fault, HetznerWorld, NovaWorld, World,
+    DockerWorld, ExecWorld, Fault, HetznerWorld, NovaWorld, World,
 };
 use muster_tasks::Group;
 
@@ -84,12 +84,6 @@ async fn play<W: World + 'static>(group: &Group, world: W) {
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn docker(group: Group) {
     play(&group, DockerWorld::new(&group)).await;
-    assert!(group.stop().await.is_clean());
-}
-
-#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ec2(group: Group) {
-    play(&group, Ec2World::new(&group).await).await;
     assert!(group.stop().await.is_clean());
 }
 
