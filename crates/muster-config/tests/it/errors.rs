@@ -79,12 +79,12 @@ fn tables_that_are_none() {
         "[[secretstores.os]]\nid = 'a'\n[scaler]\n[[sentinel.redis]]\n[cluster]\n[[leaks.target]]\n[[input.cpu]]\n[wat]\n",
         &[
             "muster.conf:1:3: secret stores are not supported yet (use environment variables: `password = \"${PASSWORD}\"`)",
-            "muster.conf:3:2: `scaler` is not in this version yet",
+            "muster.conf:3:1: unknown scaler plugin `scaler` (`--skip-unknown-plugins` leaves out what there is not)",
             "muster.conf:4:1: unknown check or publisher plugin `redis` (`--skip-unknown-plugins` leaves out what there is not)",
             "muster.conf:5:2: `cluster` is not in this version yet",
             "muster.conf:6:3: `leaks` is not in this version yet",
             "muster.conf:7:3: unknown table `input` (did you mean `inputs`?)",
-            "muster.conf:8:2: unknown table `wat` (known tables: agent, aggregators, control, global_tags, inputs, outputs, processors, sentinel, tags)",
+            "muster.conf:8:2: unknown table `wat` (known tables: agent, aggregators, control, global_tags, inputs, outputs, processors, scaler, sentinel, tags)",
         ],
     );
 }
