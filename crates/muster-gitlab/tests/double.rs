@@ -1,5 +1,13 @@
 //! The clients against the double: every call, GitLab's limits, and its faults.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 use std::time::Duration;
 
 use muster_gitlab::double::{Double, Fate, Fault, JobSpec, Options, RunnerSpec};

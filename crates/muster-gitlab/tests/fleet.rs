@@ -1,5 +1,13 @@
 //! Runners of the fleet against the double: they take jobs, finish them, and end as told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 use std::time::Duration;
 
 use muster_gitlab::JobStatus;

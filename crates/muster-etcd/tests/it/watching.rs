@@ -110,7 +110,7 @@ async fn a_watch_misses_nothing_while_servers_fail(_root: Group) {
                 assert_eq!(Some(&text), expected.iter().rev().nth(1));
             }
         };
-        soon("the event", heard).await;
+        Box::pin(soon("the event", heard)).await;
         if round % 2 == 1 {
             cluster.servers[at].go_on();
             cluster.wait_until_all_serve();

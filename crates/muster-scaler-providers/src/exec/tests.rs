@@ -29,7 +29,7 @@ fn a_listing_without_its_last_line_is_not_complete() {
         let got = protocol::listing(&lines(text));
         match (got, want) {
             (Ok((servers, complete)), want) => {
-                assert_eq!(Ok((servers.len(), complete)), want, "{text}")
+                assert_eq!(Ok((servers.len(), complete)), want, "{text}");
             }
             (Err(error), Err(want)) => assert!(error.contains(want), "{error}"),
             (Err(error), Ok(_)) => panic!("{text}: {error}"),

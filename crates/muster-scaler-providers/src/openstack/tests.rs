@@ -50,7 +50,7 @@ fn reply(status: u16, body: &str) -> Reply {
 #[test]
 fn tells_refusals_apart() {
     let check = |status, body: &str, want| {
-        assert_eq!(nova::refusal(&reply(status, body)), want, "{status} {body}")
+        assert_eq!(nova::refusal(&reply(status, body)), want, "{status} {body}");
     };
     let quota = r#"{"forbidden":{"message":"Quota exceeded for cores: Requested 4, but already used 20 of 20 cores"}}"#;
     check(403, quota, Some(Refusal::Quota));
@@ -98,7 +98,7 @@ fn a_stub_is_no_server() {
     );
     assert_eq!(server.address.as_deref(), Some("192.0.2.1"));
     assert_eq!(
-        server.created.map(|time| time.millis()),
+        server.created.map(muster_scaler_core::Time::millis),
         Some(1_795_330_800_000)
     );
     assert!(!nova::page(&json!({})).complete);
