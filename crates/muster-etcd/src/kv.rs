@@ -505,8 +505,10 @@ mod tests {
         assert_eq!(put(MAX_REQUEST - 33).check(), Ok(()));
         let refused = put(MAX_REQUEST - 32).check();
         assert!(matches!(refused, Err(ErrorKind::TooLarge { .. })));
-        let mut many = Txn::default();
-        many.otherwise = vec![Op::Get(Get::key("k")); MAX_OPS];
+        let mut many = Txn {
+            otherwise: vec![Op::Get(Get::key("k")); MAX_OPS],
+            ..Txn::default()
+        };
         assert_eq!(many.check(), Ok(()));
         many.compares = vec![Compare::new("k", Condition::Absent); MAX_OPS + 1];
         assert_eq!(many.check(), Err(ErrorKind::TooMany(MAX_OPS + 1)));

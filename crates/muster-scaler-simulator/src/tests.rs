@@ -198,7 +198,7 @@ fn without_metrics_keda_lets_servers_go_and_the_horizontal_autoscaler_does_not()
         from_hour: 10.0,
         hours: 0.5,
     }];
-    let mut run = |when| {
+    let run = |when| {
         let mut policy = Horizontal::new(0.75, 300, when);
         simulate(&load, &world, &mut policy, 3).scale_ins_in_fault
     };
