@@ -81,7 +81,7 @@ pub struct Progress {
 }
 
 /// Runs one rule over one seed; for callers that run several at a time, which then
-/// [gather](gather) them.
+/// [gather] them.
 pub fn run(options: &Options, rule: &Rule, seed: u64, load: Option<&Load>) -> Measured {
     let drawn;
     let load = match load {
