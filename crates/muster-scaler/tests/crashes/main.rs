@@ -9,7 +9,6 @@
 )]
 
 mod killed;
-mod worlds;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
