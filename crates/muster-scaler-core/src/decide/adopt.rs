@@ -1,8 +1,10 @@
 //! Owned servers that the ledger lacks.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::Duration;
+
+use foldhash::fast::FixedState;
 
 use super::round::{Look, Member, PoolRound, Round};
 use crate::explanation::Verdict;
@@ -14,7 +16,8 @@ impl<'a> PoolRound<'a> {
     /// provider made two of one.
     pub(super) fn adopt(&mut self, round: &mut Round<'a>) {
         let all = round.ledger.servers.values();
-        let mut known: BTreeSet<&str> = all.filter_map(|s| s.provider_id.as_deref()).collect();
+        let ids = all.filter_map(|s| s.provider_id.as_deref());
+        let mut known: HashSet<&str, FixedState> = ids.collect();
         let removed = self.memory.map(|memory| memory.last_removed);
         let mut found = Vec::new();
         for (at, listing) in self.listings(round) {

@@ -61,7 +61,7 @@ impl<'a> LookAhead<'a> {
         self.ends.clear();
         let mut stages = Stages::default();
         for job in &pipeline.jobs {
-            let samples = learnt.and_then(|names| names.get(&job.name));
+            let samples = || learnt.and_then(|names| names.get(&job.name));
             stages.turn(job.stage);
             let start = match &job.needs {
                 Some(needs) => self.after(needs, &places),
@@ -91,20 +91,16 @@ impl<'a> LookAhead<'a> {
     fn job(
         &mut self,
         job: &Job,
-        samples: Option<&Samples>,
+        samples: impl Fn() -> Option<&'a Samples>,
         start: Option<i64>,
         longest: i64,
     ) -> Option<i64> {
         let ours = job.pool.as_deref() == Some(self.pool);
-        let median = || {
-            samples
-                .and_then(|s| s.percentile(50))
-                .map(|s| i64::from(s) * 1000)
-        };
+        let median = || Some(i64::from(samples()?.percentile(50)?) * 1000);
         match job.state {
             JobState::Running(since) => {
                 let ran = self.now.since(since);
-                let end = remaining(samples?, ran);
+                let end = remaining(samples()?, ran);
                 if ours && end <= longest {
                     self.changes.push((end, -1));
                 }
@@ -116,8 +112,12 @@ impl<'a> LookAhead<'a> {
                     self.ahead.untold += u32::from(ours);
                     return None;
                 };
+                if start > longest {
+                    // When it ends makes no difference, and most jobs are such.
+                    return Some(start);
+                }
                 let end = median().map(|median| start.saturating_add(median));
-                if ours && start <= longest {
+                if ours {
                     self.changes.push((start, 1));
                     if let Some(end) = end.filter(|end| *end <= longest) {
                         self.changes.push((end, -2));

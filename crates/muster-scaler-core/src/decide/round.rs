@@ -1,8 +1,10 @@
 //! What one decision works with.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+
+use foldhash::fast::FixedState;
 
 use crate::config::{Config, Mode, PoolConfig, ProviderCommon};
 use crate::decision::{Action, Alarm, Decision};
@@ -17,6 +19,10 @@ use crate::{
     Event, Happening, Host, Ledger, Observation, PoolObservation, ProviderId, Reading, RunnerView,
     Server, ServerName, ServerState, Time,
 };
+
+/// For looking things up, quicker than a map in order. Nothing goes through it: what is decided
+/// must not hang on its order.
+pub(super) type Index<K, V> = HashMap<K, V, FixedState>;
 
 /// A decision in the making.
 pub(super) struct Round<'a> {
@@ -259,7 +265,7 @@ impl<'a> PoolRound<'a> {
         }
     }
 
-    pub(super) fn hosts_of_ours(&self) -> BTreeMap<&'a ServerName, &'a Host> {
+    pub(super) fn hosts_of_ours(&self) -> Index<&'a ServerName, &'a Host> {
         let hosts = self.seen.and_then(|seen| seen.hosts.value());
         hosts
             .into_iter()
@@ -466,15 +472,15 @@ impl Member<'_> {
 
 /// Owned servers in the listings of a pool's providers, by the provider's position.
 pub(super) struct Listed<'a> {
-    by_id: BTreeMap<(usize, &'a str), &'a ListedServer>,
-    by_name: BTreeMap<(usize, &'a str), &'a ListedServer>,
+    by_id: Index<(usize, &'a str), &'a ListedServer>,
+    by_name: Index<(usize, &'a str), &'a ListedServer>,
 }
 
 impl<'a> Listed<'a> {
     fn new(round: &Round<'a>, pool: &PoolRound<'a>) -> Self {
         let mut all = Self {
-            by_id: BTreeMap::new(),
-            by_name: BTreeMap::new(),
+            by_id: Index::default(),
+            by_name: Index::default(),
         };
         for (at, listing) in pool.listings(round) {
             for server in listing.owned(&round.config.owner) {
