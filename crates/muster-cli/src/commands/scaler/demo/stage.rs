@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_config::{AgentSettings, Definition, ProcessEnvironment, Source};
+use muster_config::{AgentSettings, Definition, ProcessEnvironment, Source, plugin_options};
 use muster_control::change::ChangeError;
 use muster_engine::{Change, Engine, States};
 use muster_gitlab::double::{Double, Fate, Options, RunnerSpec, Webhook};
-use muster_options::Secret;
+use muster_options::{Options as _, Secret};
 use muster_plugin::{ComponentId, Kind, Registry};
 use muster_process::{Child, Command};
-use muster_scaler::{Scalers, Status};
+use muster_scaler::{Deleting, Scalers, Status, providers, reap};
+use muster_scaler_core::Config;
 use muster_tasks::Group;
 use toml::{Table, Value};
 
 use super::Summary;
 use crate::Failure;
+use crate::commands::scaler::configured::{lines, now};
 
 /// The provider that ships with Muster as an example: servers are processes.
 const PROVIDER: &str =
@@ -46,6 +48,7 @@ pub(super) struct Stage {
     /// Prometheus and the permanent hosts; they end with these.
     children: Vec<Child>,
     permanent: Vec<u64>,
+    config: Config,
 }
 
 impl Stage {
@@ -104,6 +107,10 @@ impl Stage {
         };
         gitlab.set_webhook(Some(hook));
         let text = configuration(&at, &gitlab, prometheus, scaler, &word);
+        let definition = definition(&text)?;
+        let options = plugin_options(&definition, &registry, &ProcessEnvironment);
+        let config = options.and_then(|options| Config::parse(&options));
+        let config = config.map_err(|wrong| Failure::Configuration(lines(&wrong)))?;
         let engine = Engine::new(
             root,
             registry,
@@ -111,7 +118,7 @@ impl Stage {
             States::default(),
         );
         let scalers = engine.shared();
-        start_scaler(&engine, &text).await?;
+        start_scaler(&engine, definition).await?;
         Ok(Self {
             folder,
             gitlab,
@@ -120,6 +127,7 @@ impl Stage {
             scalers,
             children,
             permanent,
+            config,
         })
     }
 
@@ -190,34 +198,32 @@ impl Stage {
             folder,
             engine,
             children,
+            config,
             ..
         } = self;
         let _ = engine.stop(STOPS_WITHIN).await;
         for child in children {
             child.stop().await;
         }
-        end_servers(&folder.path().join("servers"));
+        end_servers(&config).await;
+        drop(folder);
     }
 }
 
-/// Kills the processes of servers that an interrupted demonstration leaves.
-fn end_servers(servers: &Path) {
-    let Ok(entries) = std::fs::read_dir(servers) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let text = std::fs::read(entry.path().join("process.json")).unwrap_or_default();
-        let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        let pid = value["pid"]
-            .as_i64()
-            .and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid
-            .filter(|pid| *pid > 1)
-            .and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-        }
+/// Deletes servers that an interrupted demonstration leaves, as an operator would from outside.
+async fn end_servers(config: &Config) {
+    let group = Group::root("end-of-demo");
+    if let Ok(all) = providers(config, &group) {
+        // By then the life of every server is over.
+        let later = now()
+            + config
+                .pool
+                .iter()
+                .map(|p| p.hard_ttl.get())
+                .sum::<Duration>();
+        reap(&all, &config.owner, later, Duration::ZERO, Deleting::Yes).await;
     }
+    let _ = group.stop().await;
 }
 
 fn find(program: &str, package: &str) -> Result<(), Failure> {
@@ -398,16 +404,19 @@ parameters = {{ folder = {servers:?}, command = {command:?} }}
     )
 }
 
-async fn start_scaler(engine: &Engine, text: &str) -> Result<(), Failure> {
+fn definition(text: &str) -> Result<Definition, Failure> {
     let options: Table = toml::from_str(text).map_err(Failure::failed)?;
-    let definition = Definition {
+    Ok(Definition {
         id: ComponentId::new(Kind::Scaler, "demo"),
         plugin: "scaler".to_owned(),
         options: plain(options),
         source: Source::Api,
         paused: false,
         position: 0,
-    };
+    })
+}
+
+async fn start_scaler(engine: &Engine, definition: Definition) -> Result<(), Failure> {
     let change = Change {
         put: vec![Arc::new(definition)],
         remove: Vec::new(),
