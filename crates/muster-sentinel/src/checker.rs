@@ -101,8 +101,6 @@ impl Checker {
 
     /// One check.
     async fn round(&self, probe: &mut Option<Box<dyn Probe>>, due: Duration) {
-        #[cfg(feature = "testing")]
-        self.board.faults().reach(crate::testing::Point::Check);
         let clock = self.board.clock();
         let began = clock.now();
         let late = began.steady.saturating_sub(due);

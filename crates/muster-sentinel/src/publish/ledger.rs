@@ -147,6 +147,12 @@ impl Ledger {
         self.behind.insert(Arc::clone(id));
     }
 
+    /// Panics on request.
+    #[cfg(feature = "testing")]
+    pub(super) fn faults(&self) -> &crate::testing::Faults {
+        self.board.faults()
+    }
+
     /// Its owner has panicked: what was taken from the board may not have been taken note of.
     pub(super) fn distrust(&mut self) {
         self.panics += 1;

@@ -1,15 +1,13 @@
 //! Panics on request, at places that they could come from.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use muster_zookeeper::Session;
 use parking_lot::Mutex;
 
-/// A place where a panic can be ordered.
+/// A place in a publisher where a panic can be ordered. A check panics with its probe, which is the test's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// A check, of whatever instance comes first.
-    Check,
     /// A publisher's work.
     Publish,
     /// A publisher, after it has written and before it has taken note of it.
@@ -21,7 +19,8 @@ pub enum Point {
 /// Panics that were ordered, and the publisher's session. One for each [`Board`](crate::Board).
 #[derive(Debug, Default)]
 pub struct Faults {
-    ordered: [AtomicU32; 4],
+    ordered: [AtomicU32; 3],
+    good_rounds: AtomicU64,
     session: Mutex<Option<Session>>,
 }
 
@@ -34,6 +33,15 @@ impl Faults {
     /// How many were ordered and have not happened.
     pub fn waiting(&self, point: Point) -> u32 {
         self.ordered[point as usize].load(Relaxed)
+    }
+
+    /// How many rounds of publishers went well.
+    pub fn good_rounds(&self) -> u64 {
+        self.good_rounds.load(Relaxed)
+    }
+
+    pub(crate) fn went_well(&self) {
+        self.good_rounds.fetch_add(1, Relaxed);
     }
 
     /// The session of the publisher to ZooKeeper, if one runs.

@@ -1,6 +1,7 @@
 //! A fleet that is checked and published, and when each check began.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,22 +39,34 @@ pub(crate) struct Fleet {
     pub(crate) slots: Vec<Arc<Slot>>,
     pub(crate) health: Arc<Health>,
     timing: Timing,
-    /// When each check of each instance began.
-    begun: Arc<Vec<Mutex<Vec<i64>>>>,
+    probes: Arc<Vec<Noted>>,
     stalls: Stalls,
 }
 
-/// A probe that notes when it is asked.
+/// Of one instance's probe.
+#[derive(Default)]
+struct Noted {
+    /// When each check began.
+    begun: Mutex<Vec<i64>>,
+    /// The next one panics.
+    panics: AtomicBool,
+}
+
+/// A probe that notes when it is asked, and panics on request.
 struct Timed {
     probe: RedisProbe,
     number: usize,
-    begun: Arc<Vec<Mutex<Vec<i64>>>>,
+    probes: Arc<Vec<Noted>>,
 }
 
 #[async_trait]
 impl Probe for Timed {
     async fn check(&mut self, deadline: Instant) -> Answer {
-        self.begun[self.number].lock().push(Stalls::now());
+        let noted = &self.probes[self.number];
+        noted.begun.lock().push(Stalls::now());
+        if noted.panics.swap(false, Relaxed) {
+            panic!("a fault on request: a check");
+        }
         self.probe.check(deadline).await
     }
 
@@ -79,8 +92,6 @@ impl Fleet {
             fakes.push(FakeRedis::on(&checks, "0.0.0.0:0").await);
         }
         let count = FAKES * usize::from(ADDRESSES);
-        let begun: Arc<Vec<Mutex<Vec<i64>>>> =
-            Arc::new((0..count).map(|_| Mutex::default()).collect());
         let mut fleet = Self {
             running: publisher_on(&stage, servers, root, more).await,
             stage,
@@ -93,7 +104,7 @@ impl Fleet {
                 interval,
                 timeout: interval / 2,
             },
-            begun,
+            probes: Arc::new((0..count).map(|_| Noted::default()).collect()),
             stalls: Stalls::watch(),
         };
         fleet.check_all();
@@ -128,14 +139,14 @@ impl Fleet {
                 target: target.clone(),
             };
             let slot = self.board.open(instance, Arc::clone(&thresholds)).unwrap();
-            let (options, begun) = (Arc::clone(&options), Arc::clone(&self.begun));
+            let (options, probes) = (Arc::clone(&options), Arc::clone(&self.probes));
             let make = move || -> Box<dyn Probe> {
                 let probe = RedisProbe::new(target.clone(), Arc::clone(&options));
-                let begun = Arc::clone(&begun);
+                let probes = Arc::clone(&probes);
                 Box::new(Timed {
                     probe,
                     number,
-                    begun,
+                    probes,
                 })
             };
             let checker = Checker {
@@ -177,6 +188,13 @@ impl Fleet {
         }
     }
 
+    /// Has the check of an instance panic as soon as one that was ordered before has happened.
+    pub(crate) async fn break_check(&self, number: usize) {
+        while self.probes[number].panics.swap(true, Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until ZooKeeper says what the board says.
     pub(crate) async fn until_right(&self, reader: &Reader, what: &str) {
         if tokio::time::timeout(PATIENCE, reader.until_right(&self.slots))
@@ -203,8 +221,8 @@ impl Fleet {
         let stalls = self.stalls.end();
         let most = i64::try_from(most.as_nanos()).unwrap();
         let mut longest = 0;
-        for (slot, begun) in self.slots.iter().zip(self.begun.iter()) {
-            for pair in begun.lock().windows(2) {
+        for (slot, noted) in self.slots.iter().zip(self.probes.iter()) {
+            for pair in noted.begun.lock().windows(2) {
                 longest = longest.max(pair[1] - pair[0]);
                 let stood_still = stalls.iter().any(|stall| stall.touches(pair[0], pair[1]));
                 assert!(

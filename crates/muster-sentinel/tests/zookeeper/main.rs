@@ -12,4 +12,5 @@
 mod fleet;
 mod nodes;
 mod outages;
+mod panics;
 mod reader;
