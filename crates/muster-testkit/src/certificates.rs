@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 /// An authority, and two that it knows: a server and a client. PEM files in a folder that goes with
@@ -31,7 +31,9 @@ impl Certificates {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         for (who, names) in [("server", names), ("client", vec!["client".to_owned()])] {
             let key = key();
-            let params = CertificateParams::new(names).expect("names");
+            let mut params = CertificateParams::new(names).expect("names");
+            // One with its authority's name is taken for its own authority by OpenSSL.
+            params.distinguished_name.push(DnType::CommonName, who);
             let certificate = params.signed_by(&key, &authority).expect("a certificate");
             write(&format!("{who}.pem"), &certificate.pem());
             write(&format!("{who}.key"), &key.serialize_pem());

@@ -5,7 +5,7 @@ use muster_plugin::compliance::{Running, Stage};
 use muster_plugin::{Kind, StartContext};
 use muster_sentinel::{Board, State};
 use muster_tasks::Group;
-use muster_testkit::{Redis, RedisSentinel};
+use muster_testkit::{Redis, RedisSentinel, free_ports};
 
 use crate::component::build;
 
@@ -110,13 +110,37 @@ async fn servers_of_this_host(_root: Group) {
     world.end().await;
 }
 
+/// A node of a cluster, which as yet knows only itself, and the port of its bus.
+fn node() -> (Redis, u16) {
+    // By default the bus is 10,000 above, where there may be no port.
+    let [bus] = free_ports();
+    let words = ["--cluster-enabled", "yes", "--cluster-port"];
+    let bus_port = bus.to_string();
+    let words = [words.as_slice(), &[bus_port.as_str()]].concat();
+    (Redis::with(&words), bus)
+}
+
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_of_a_cluster(_root: Group) {
-    let redis = Redis::with(&["--cluster-enabled", "yes"]);
-    let more = format!("servers = ['{}']\ndiscover = 'cluster'", redis.address());
+    let (first, _) = node();
+    let others = [node(), node()];
+    // The first to be asked does not answer; the next one does.
+    let more = format!(
+        "servers = ['127.0.0.1:1', '{}']\ndiscover = 'cluster'",
+        first.address()
+    );
     let world = World::start(&more).await;
     world
-        .until(|board| board.len() == 1 && is_up(board, &redis))
+        .until(|board| board.len() == 1 && is_up(board, &first))
+        .await;
+    for (other, bus) in &others {
+        let (port, bus) = (other.port.to_string(), bus.to_string());
+        let met = first.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        assert_eq!(met, "+OK");
+    }
+    let all = |board: &Board| others.iter().all(|(other, _)| is_up(board, other));
+    world
+        .until(|board| board.len() == 3 && is_up(board, &first) && all(board))
         .await;
     world.end().await;
 }

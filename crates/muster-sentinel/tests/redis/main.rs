@@ -12,4 +12,5 @@ mod discovery;
 mod fakes;
 mod faults;
 mod replicas;
+mod tls;
 mod watched;
