@@ -1,5 +1,8 @@
 //! The scaler as a component of the agent.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use crate::records::{ReadError, Records};
 use crate::runners::Runners;
 use crate::status::Status;
 
-/// A scaler without the lease looks so often whether it can have it.
+/// So often a scaler looks whether it has the lease, and without it tries to take it.
 const LEASE_AGAIN: Duration = Duration::from_secs(15);
 /// What is taken back when the scaler stops may take so long.
 const RELAX: Duration = Duration::from_millis(800);
@@ -129,6 +132,7 @@ pub struct Scaler {
     config: Arc<Config>,
     observer: Arc<Observer>,
     started: Option<Started>,
+    lease_again: Duration,
 }
 
 struct Started {
@@ -186,6 +190,7 @@ impl Scaler {
                 config: Arc::new(config),
                 observer: Arc::new(observer),
                 started: None,
+                lease_again: LEASE_AGAIN,
             }),
             _ => Err(errors),
         }
@@ -317,7 +322,7 @@ impl ServiceInput for Scaler {
 #[derive(PartialEq, Eq)]
 enum Ended {
     Cancelled,
-    /// Another one may have the lease now.
+    /// It had no lease, or has lost it: a new one may take it.
     Again,
 }
 
@@ -358,9 +363,11 @@ impl Scaler {
             controller: &controller,
         };
         let again = async {
-            match leads {
-                true => std::future::pending().await,
-                false => tokio::time::sleep(LEASE_AGAIN).await,
+            loop {
+                tokio::time::sleep(self.lease_again).await;
+                if controller.holds_lease().is_err() {
+                    return;
+                }
             }
         };
         let ended = tokio::select! {

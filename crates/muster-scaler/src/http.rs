@@ -59,8 +59,10 @@ impl Web {
         *self.controller.write() = controller;
     }
 
+    /// The scaler, unless it has lost the lease: then another one may answer.
     fn controller(&self) -> Option<Arc<Controller>> {
-        self.controller.read().clone()
+        let controller = self.controller.read().clone();
+        controller.filter(|controller| controller.holds_lease().is_ok())
     }
 
     pub(crate) async fn answer(&self, request: Request) -> Answer {
