@@ -135,6 +135,7 @@ impl Controller {
                 keep,
                 kept,
                 recorder,
+                counters: Arc::clone(&counters),
             },
         )?;
         let listed = |(id, provider): (&ProviderId, &ProviderSetup)| {

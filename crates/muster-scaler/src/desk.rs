@@ -11,6 +11,7 @@ use muster_tasks::Group;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::counters::Counters;
 use crate::records::Recorder;
 use crate::store::{Join, Kept, Store, StoreError};
 
@@ -98,6 +99,7 @@ pub(crate) struct Opening {
     pub(crate) keep: Box<dyn Keep>,
     pub(crate) kept: Kept,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Desk {
@@ -181,7 +183,7 @@ impl Writer {
     /// Applies what is in the batch, makes it durable, and answers.
     fn work(&mut self) {
         let from = self.opening.kept.clone();
-        let mut lines = Vec::new();
+        let (mut lines, mut all) = (Vec::new(), Vec::new());
         let mut told: Vec<Told> = Vec::new();
         for request in std::mem::take(&mut self.batch) {
             match request {
@@ -198,6 +200,7 @@ impl Writer {
                             if let Some(recorder) = &self.opening.recorder {
                                 lines.push(recorder.decision(&observation, &decision));
                             }
+                            all.extend(decision.events.iter().cloned());
                             told.push(Box::new(move |result| {
                                 let _ = answer.send(result.map(|()| decision));
                             }));
@@ -212,6 +215,7 @@ impl Writer {
                             if let Some(recorder) = &self.opening.recorder {
                                 lines.push(recorder.events(&events));
                             }
+                            all.extend(events);
                             told.push(Box::new(move |result| _ = answer.send(result)));
                         }
                         Err(misfit) => _ = answer.send(Err(misfit.into())),
@@ -220,8 +224,9 @@ impl Writer {
                 Request::Join(word, answer) => match self.take_join(&word) {
                     Some((name, config, event)) => {
                         if let Some(recorder) = &self.opening.recorder {
-                            lines.push(recorder.events(&[event]));
+                            lines.push(recorder.events(std::slice::from_ref(&event)));
                         }
+                        all.push(event);
                         told.push(Box::new(move |result| {
                             let _ = answer.send(result.map(|()| (name, config)));
                         }));
@@ -239,6 +244,7 @@ impl Writer {
                 if let Some(recorder) = &mut self.opening.recorder {
                     recorder.write(&lines, &from.ledger, self.opening.kept.at);
                 }
+                self.opening.counters.committed(&from.ledger, &all);
                 let ledger = Arc::new(self.opening.kept.ledger.clone());
                 self.publish.send_replace(ledger);
                 told.into_iter().for_each(|told| told(Ok(())));

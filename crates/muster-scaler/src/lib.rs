@@ -38,7 +38,7 @@ pub const PLUGINS: &[PluginRow] = &[PluginRow {
 pub use clock::Clock;
 pub use component::{OrderError, Scaler, Scalers, providers};
 pub use controller::{Controller, Setup, StartError};
-pub use counters::Counts;
+pub use counters::{Counts, Decided};
 pub use desk::{Decide, Desk, DeskError};
 pub use lease::{Lease, LeaseError};
 pub use listings::ProviderSetup;

@@ -1,15 +1,21 @@
 //! The scaler's status as metrics: all are `muster_scaler`, with the tag `owner`.
 
 use muster_metric::Batch;
+use muster_scaler_core::explanation::{InputKind, Saw};
 use muster_scaler_core::{Gate, PoolExplanation, ServerState};
 
 use crate::status::Status;
 
-/// Appends what is known. Without a pool: `leader` (1 if this scaler may act), `alarms`,
-/// `decisions_total`, `stuck_deletes`, `paused_hosts`, `actions` and what was counted. By `pool`:
-/// `desired_servers`, `healthy`, what was spent, and by a further tag `observed_servers` (`state`),
-/// `slots` and `demand` (`kind`), `blocked` (`gate`). By `provider`: `observation_healthy`,
-/// `observation_age_seconds`.
+/// Appends what is known; what is not is left out.
+///
+/// Without a pool: `leader` (1 if this scaler may act), `alarms`, `decisions_total`,
+/// `stuck_deletes`, `paused_hosts`, `actions` and what was counted, `decided_total` by `action` and
+/// `reason`. By `provider`: `observation_healthy`, `observation_age_seconds`, and the median and 90th
+/// percentile of the last boots, `boot_seconds_p50` and `boot_seconds_p90`. By `pool`:
+/// `desired_servers`, `healthy`, `oldest_wait_seconds`, `wait_p95_seconds`, what was spent and what
+/// is left of the budget, and by a further tag `observed_servers` (`state`), `slots`, `hosts` and
+/// `demand` (`kind`), `blocked` (`gate`), `observation_healthy` and `observation_age_seconds`
+/// (`source`).
 pub fn write(status: &Status, batch: &mut Batch) {
     let owner = status.owner.as_str();
     let counts = &status.counts;
@@ -35,7 +41,25 @@ pub fn write(status: &Status, batch: &mut Batch) {
         .field("clock_jumps_total", total(counts.clock_jumps))
         .field("late_observations_total", total(counts.late_observations))
         .field("record_failures_total", total(counts.record_failures))
+        .field("join_failures_total", total(counts.join_failures))
+        .field("drains_total", total(counts.drains))
+        .field("drain_seconds_total", counts.drain_ms as f64 / 1000.0)
+        .field("lookahead_jobs_total", total(counts.foretold_jobs))
+        .field(
+            "lookahead_error_seconds_total",
+            total(counts.foretold_error_seconds),
+        )
         .untimed();
+    for decided in &counts.decided {
+        let mut metric = batch.metric("muster_scaler").tag("owner", owner);
+        metric.add_tag("action", &decided.action);
+        if !decided.reason.is_empty() {
+            metric.add_tag("reason", &decided.reason);
+        }
+        metric
+            .field("decided_total", total(decided.count))
+            .untimed();
+    }
     for (id, provider) in &status.providers {
         let mut metric = batch.metric("muster_scaler").tag("owner", owner);
         metric
@@ -43,6 +67,13 @@ pub fn write(status: &Status, batch: &mut Batch) {
             .add_field("observation_healthy", i64::from(provider.error.is_none()));
         if let Some(age) = provider.age_ms {
             metric.add_field("observation_age_seconds", age as f64 / 1000.0);
+        }
+        let boots = status.ledger.memory.providers.get(id);
+        for (field, percent) in [("boot_seconds_p50", 50), ("boot_seconds_p90", 90)] {
+            let seconds = boots.and_then(|memory| memory.boot_seconds.percentile(percent));
+            if let Some(seconds) = seconds {
+                metric.add_field(field, i64::from(seconds));
+            }
         }
         metric.untimed();
     }
@@ -57,7 +88,7 @@ pub fn write(status: &Status, batch: &mut Batch) {
 
 fn write_pool(owner: &str, pool: &PoolExplanation, status: &Status, batch: &mut Batch) {
     let name = pool.pool.as_str();
-    batch
+    let mut whole = batch
         .metric("muster_scaler")
         .tag("owner", owner)
         .tag("pool", name)
@@ -68,8 +99,36 @@ fn write_pool(owner: &str, pool: &PoolExplanation, status: &Status, batch: &mut 
         .field(
             "oldest_wait_seconds",
             pool.demand.oldest_wait_millis as f64 / 1000.0,
-        )
-        .untimed();
+        );
+    if let Some(wait) = value(pool, InputKind::WaitP95) {
+        whole.add_field("wait_p95_seconds", wait);
+    }
+    for gate in &pool.gates {
+        if let Saw::Budget { hours, money, .. } = &gate.saw {
+            if let Some(hours) = hours {
+                whole.add_field("budget_left_hours_day", hours - pool.spent.day_hours);
+            }
+            if let Some(money) = money {
+                whole.add_field("budget_left_money_month", money - pool.spent.month_money);
+            }
+        }
+    }
+    whole.untimed();
+    for input in &pool.inputs {
+        let Some(source) = source(input.what) else {
+            continue;
+        };
+        let mut metric = batch
+            .metric("muster_scaler")
+            .tag("owner", owner)
+            .tag("pool", name)
+            .tag("source", source)
+            .field("observation_healthy", i64::from(input.why.is_none()));
+        if let Some(age) = input.age_millis {
+            metric.add_field("observation_age_seconds", age as f64 / 1000.0);
+        }
+        metric.untimed();
+    }
     let mut by = |tag: &str, value: &str, field: &str, number: i64| {
         batch
             .metric("muster_scaler")
@@ -95,6 +154,16 @@ fn write_pool(owner: &str, pool: &PoolExplanation, status: &Status, batch: &mut 
     for (kind, slots) in slots {
         by("kind", kind, "slots", i64::from(slots));
     }
+    let hosts = [
+        ("expected", pool.capacity.hosts),
+        ("up", pool.capacity.up),
+        ("down", pool.capacity.down),
+        ("overloaded", pool.capacity.overloaded),
+        ("paused", pool.capacity.paused),
+    ];
+    for (kind, hosts) in hosts {
+        by("kind", kind, "hosts", i64::from(hosts));
+    }
     let demand = [
         ("running", pool.demand.running),
         ("pending", pool.demand.pending),
@@ -113,6 +182,24 @@ fn write_pool(owner: &str, pool: &PoolExplanation, status: &Status, batch: &mut 
     }
 }
 
+fn value(pool: &PoolExplanation, what: InputKind) -> Option<f64> {
+    let input = pool.inputs.iter().find(|input| input.what == what)?;
+    input.value
+}
+
+/// Where it comes from; providers are told apart elsewhere.
+const fn source(what: InputKind) -> Option<&'static str> {
+    match what {
+        InputKind::Hosts => Some("hosts"),
+        InputKind::Pending => Some("pending"),
+        InputKind::Running => Some("running"),
+        InputKind::Pipelines => Some("pipelines"),
+        InputKind::WaitP95 => Some("wait_p95"),
+        InputKind::Runners => Some("runners"),
+        InputKind::Listed(_) => None,
+    }
+}
+
 const fn word(gate: Gate) -> &'static str {
     match gate {
         Gate::Mode => "mode",
@@ -126,3 +213,6 @@ const fn word(gate: Gate) -> &'static str {
         Gate::DeleteRate => "delete_rate",
     }
 }
+
+#[cfg(test)]
+mod tests;

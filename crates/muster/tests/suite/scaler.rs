@@ -136,3 +136,19 @@ fn rules_are_compared_in_a_simulated_world() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("did you mean `muster`?"), "{said}");
 }
+
+/// The alerts that are shipped fire when they should, and else not, by Prometheus' own reckoning.
+#[test]
+fn the_shipped_alerts_are_right() {
+    let rules = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../packaging/prometheus/muster-scaler.test.yml"
+    );
+    let output = Command::new("promtool")
+        .args(["test", "rules", rules])
+        .output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("promtool: {error}; install it with: sudo apt-get install prometheus")
+    });
+    assert!(output.status.success(), "{output:?}");
+}
