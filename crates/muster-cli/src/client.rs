@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use muster_control::api::ErrorBody;
 use muster_options::Secret;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -232,7 +233,7 @@ impl Client {
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, body.media_type);
             if let Some(name) = body.file_name {
-                request = request.header("x-file-name", encode(&name, b"/"));
+                request = request.header("x-file-name", encode_path(&name));
             }
             text = body.text;
         }
@@ -361,18 +362,24 @@ pub(crate) fn token(
     }
 }
 
-/// A text as a part of a path or query; `keep` stays as it is.
-pub(crate) fn encode(text: &str, keep: &[u8]) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+/// A text as one part of a path or query.
+pub(crate) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, PART).to_string()
 }
+
+/// A path, whose slashes stay.
+pub(crate) fn encode_path(text: &str) -> String {
+    utf8_percent_encode(text, PATH).to_string()
+}
+
+/// All but what RFC 3986 leaves alone everywhere.
+const PART: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+const PATH: &AsciiSet = &PART.remove(b'/');
 
 #[cfg(test)]
 mod tests {
@@ -422,7 +429,7 @@ mod tests {
 
     #[test]
     fn parts_of_paths_are_encoded() {
-        assert_eq!(encode("a/b c&d", b""), "a%2Fb%20c%26d");
-        assert_eq!(encode("/etc/ä.conf", b"/"), "/etc/%C3%A4.conf");
+        assert_eq!(encode("a/b c&d"), "a%2Fb%20c%26d");
+        assert_eq!(encode_path("/etc/ä.conf"), "/etc/%C3%A4.conf");
     }
 }

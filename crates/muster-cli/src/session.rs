@@ -140,7 +140,7 @@ impl ChangeArgs {
             parts.push("dry_run=true".to_owned());
         }
         if let Some(message) = &self.message {
-            parts.push(format!("message={}", encode(message, b"")));
+            parts.push(format!("message={}", encode(message)));
         }
         if parts.is_empty() {
             path.to_owned()

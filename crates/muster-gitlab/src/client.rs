@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use muster_net::{Client, ClientBuilder, Pause, TlsClientOptions, read_response, retry_after};
 use muster_options::Secret;
 use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -375,16 +376,15 @@ fn query_of_next(link: &str) -> Option<&str> {
 
 /// A project or group in a path: its ID, or its path with `/` encoded.
 pub(crate) fn path_segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    utf8_percent_encode(text, SEGMENT).to_string()
 }
+
+/// All but what RFC 3986 leaves alone everywhere.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 #[cfg(test)]
 mod tests {

@@ -65,7 +65,7 @@ pub(crate) fn component(
 
 /// Where a component is in the API.
 fn path(kind: Kind, id: &str) -> String {
-    format!("/api/v1/{}/{}", kind.plural(), encode(id, b""))
+    format!("/api/v1/{}/{}", kind.plural(), encode(id))
 }
 
 /// All components of a kind.

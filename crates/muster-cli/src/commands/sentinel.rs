@@ -2,6 +2,7 @@
 
 pub(crate) mod live;
 mod watch;
+mod zookeeper;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::text::{Style, print};
 use crate::{CommandResult, Failure, instances};
 use live::Show;
 use watch::WatchArgs;
+use zookeeper::ZooKeeperTlsArgs;
 
 /// The end may take so long.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -75,6 +77,8 @@ pub(crate) struct SentinelArgs {
     /// Write what is found into ZooKeeper, below a root: host:port,host:port/root [root: /muster].
     #[arg(long, value_name = "SERVERS")]
     zookeeper: Option<Servers>,
+    #[command(flatten)]
+    zookeeper_tls: ZooKeeperTlsArgs,
     /// Write what is found into etcd, below a root: host:port,host:port/root [root: /muster], with TLS
     /// https://host:port/root. User and password: $ETCDCTL_USER and $ETCDCTL_PASSWORD.
     #[arg(long, value_name = "SERVERS")]
@@ -239,10 +243,11 @@ fn definitions(args: &SentinelArgs) -> Result<Vec<Definition>, Failure> {
     }
     if let Some(servers) = &args.zookeeper {
         let names = servers.list().iter().map(|s| s.to_string().into());
-        let options = Table::from_iter([
+        let mut options = Table::from_iter([
             ("servers".to_owned(), Value::Array(names.collect())),
             ("root".to_owned(), root(servers).into()),
         ]);
+        args.zookeeper_tls.add_to(&mut options);
         all.push(definition(Kind::Publisher, "zookeeper", options));
     }
     if let Some(endpoints) = &args.etcd {

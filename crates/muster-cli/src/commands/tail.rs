@@ -40,7 +40,7 @@ pub(crate) fn tail(session: &Session, args: &TailArgs) -> CommandResult {
     let filter = args
         .filter
         .as_deref()
-        .map(|f| format!("?filter={}", encode(f, b",*")));
+        .map(|f| format!("?filter={}", encode(f)));
     let path = format!("/api/v1/tail{}", filter.unwrap_or_default());
     let mut metrics = Metrics {
         left: args.limit,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::{ClientArgs, StateArgs};
-use crate::client::{Target, encode};
+use crate::client::{Target, encode_path};
 use crate::session::Session;
 use crate::text::print;
 use crate::{CommandResult, Failure};
@@ -99,7 +99,7 @@ impl TasksArgs {
             ("limit", &limit),
         ] {
             if let Some(value) = value {
-                path.push_str(&format!("&{name}={}", encode(value, b"/")));
+                path.push_str(&format!("&{name}={}", encode_path(value)));
             }
         }
         path

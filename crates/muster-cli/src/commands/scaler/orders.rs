@@ -38,7 +38,7 @@ pub(super) fn undrain(session: &Session, args: &OrderArgs) -> CommandResult {
 
 fn order(session: &Session, args: &OrderArgs, verb: &str, then: &str) -> CommandResult {
     let id = which(session, args.id.as_deref())?;
-    let (id, name) = (encode(&id, b""), encode(&args.name, b""));
+    let (id, name) = (encode(&id), encode(&args.name));
     let path = format!("/api/v1/scaler/{id}/servers/{name}/{verb}");
     let answer = session.call(&format!("{verb} {}", args.name), Method::POST, &path, None)?;
     session.present(&answer, |view: &OrderedView, _| {

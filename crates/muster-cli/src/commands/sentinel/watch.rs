@@ -10,12 +10,14 @@ use clap::Args;
 use muster_etcd::{Client, Endpoints, Login};
 use muster_metric::Timestamp;
 use muster_options::Secret;
+use muster_sentinel::publish::zookeeper_tls;
 use muster_sentinel::{EtcdFleetWatch, Fleet, FleetWatch};
 use muster_tasks::Group;
 use muster_zookeeper::{Options, Servers, Session};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::live::{self, Lines};
+use super::zookeeper::ZooKeeperTlsArgs;
 use super::{etcd_login, etcd_root, root};
 use crate::commands::top::screen::Screen;
 use crate::text::{Line, Style, Tone, plural, print};
@@ -29,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct WatchArgs {
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    tls: ZooKeeperTlsArgs,
     /// Show what is there now, end.
     #[arg(long)]
     once: bool,
@@ -88,7 +92,9 @@ pub(super) fn watch(args: &WatchArgs) -> CommandResult {
 async fn in_zookeeper(args: &WatchArgs, servers: &Servers, group: &Group) -> Result<(), Failure> {
     let rooted = servers.clone().with_root(root(servers));
     let rooted = rooted.map_err(|error| Failure::Usage(format!("--zookeeper: {error}")))?;
-    let session = Session::start(group, Options::new(rooted)).map_err(Failure::failed)?;
+    let mut options = Options::new(rooted);
+    options.tls = zookeeper_tls(&args.tls.options()).map_err(Failure::failed)?;
+    let session = Session::start(group, options).map_err(Failure::failed)?;
     let fleets = FleetWatch::new(session.clone()).map_err(failed)?;
     let shown = show(args, Fleets::ZooKeeper(fleets), servers.to_string()).await;
     session.stop().await;
