@@ -5,7 +5,7 @@ mod desk;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use muster_etcd::{Client, Endpoints, Event, Login, MAX_TTL, MIN_TTL, Watch};
@@ -24,12 +24,12 @@ use self::desk::Desk;
 use super::default_writer;
 use super::layout::PublishMode;
 use super::ledger::Ledger;
-use super::rounds::{AUDIT, publish};
+use super::rounds::{AUDIT, publish, take_leave};
 use crate::board::{Board, Interest};
 use crate::document::Writer;
 
-/// The end may take so long: what is bound to the lease is deleted then. Less than the second that a component has
-/// to end by itself.
+/// The end may take so long: what is bound to the lease is deleted then, and before that the last is written. Less than
+/// the second that a component has to end by itself.
 const STOP: Duration = Duration::from_millis(800);
 
 /// So many events wait to be taken; further ones wait with the servers.
@@ -73,6 +73,9 @@ pub struct EtcdPublisherOptions {
     pub refresh: OptionDuration,
     /// Writes after every check. For small fleets: the servers keep every version until it is compacted.
     pub write_every_check: bool,
+    /// When it stops, also for other options, writes that all instances are `unknown` (`sentinel_stopped`), in place of
+    /// what was found last. For readers that do not look at the reporter's key.
+    pub unknown_on_stop: bool,
     /// The name under which to report; the host's, if not given. Each agent needs its own.
     pub writer: String,
 }
@@ -89,6 +92,7 @@ impl Default for EtcdPublisherOptions {
             mode: PublishMode::Status,
             refresh: OptionDuration::from_secs(30),
             write_every_check: false,
+            unknown_on_stop: false,
             writer: String::new(),
         }
     }
@@ -223,7 +227,12 @@ impl ServiceInput for EtcdPublisher {
             () = cx.cancelled() => {}
             () = publish(cx, &mut desk) => {}
         }
-        if let Err(error) = desk.stop(STOP).await {
+        let end = Instant::now() + STOP;
+        if self.options.unknown_on_stop {
+            take_leave(cx, &mut desk).await;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if let Err(error) = desk.stop(left).await {
             cx.report(PluginError::new(error.to_string()));
         }
         Ok(())

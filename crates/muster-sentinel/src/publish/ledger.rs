@@ -171,9 +171,12 @@ impl Ledger {
         ids.iter().for_each(|id| self.touch(id, now));
     }
 
-    /// How the instances stand that are ours to write, by cluster.
+    /// How the instances stand that are ours to write, by cluster. None where only those are written that are up.
     pub(super) fn summaries(&self) -> BTreeMap<String, Summary> {
         let mut all = BTreeMap::<String, Summary>::new();
+        if self.mode.is_bound() {
+            return all;
+        }
         for (id, record) in &self.records {
             if matches!(record.known, Known::Ours { .. })
                 && let Some(slot) = self.board.get(id)

@@ -1,5 +1,7 @@
 //! How the instances of a cluster stand in sum, for readers that need no more.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, Writer};
@@ -54,5 +56,90 @@ impl Summary {
     pub(super) fn to_json(&self) -> Vec<u8> {
         // Strings and numbers only: this cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What was written of each cluster in sum.
+#[derive(Debug, Default)]
+pub(super) struct Summaries {
+    written: BTreeMap<String, Summary>,
+    seq: u64,
+}
+
+impl Summaries {
+    /// What is to be written of which cluster now; `None`, if there is none of its instances any more.
+    pub(super) fn news(
+        &mut self,
+        now: BTreeMap<String, Summary>,
+    ) -> Vec<(String, Option<Summary>)> {
+        let gone = self.written.keys().filter(|one| !now.contains_key(*one));
+        let mut news: Vec<_> = gone.map(|cluster| (cluster.clone(), None)).collect();
+        for (cluster, mut summary) in now {
+            if let Some(known) = self.written.get(&cluster) {
+                summary.seq = known.seq;
+                if summary == *known {
+                    continue;
+                }
+            }
+            self.seq += 1;
+            summary.seq = self.seq;
+            news.push((cluster, Some(summary)));
+        }
+        news
+    }
+
+    /// One of the news was written.
+    pub(super) fn is_written(&mut self, cluster: String, summary: Option<Summary>) {
+        match summary {
+            Some(summary) => _ = self.written.insert(cluster, summary),
+            None => _ = self.written.remove(&cluster),
+        }
+    }
+
+    /// What was written of these clusters may not be there any more.
+    pub(super) fn forget(&mut self, is_lost: impl Fn(&str) -> bool) {
+        self.written.retain(|cluster, _| !is_lost(cluster));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_changed_is_news() {
+        let of = |up| Summary {
+            up,
+            ..Summary::new(&Writer::default())
+        };
+        let now = |all: &[(&str, u64)]| -> BTreeMap<String, Summary> {
+            let one = |&(cluster, up): &(&str, u64)| (cluster.to_owned(), of(up));
+            all.iter().map(one).collect()
+        };
+        let mut summaries = Summaries::default();
+        let write =
+            |summaries: &mut Summaries, all: &[(&str, u64)]| -> Vec<(String, Option<u64>)> {
+                let news = summaries.news(now(all));
+                for (cluster, summary) in news.clone() {
+                    summaries.is_written(cluster, summary);
+                }
+                let seq = |summary: Option<Summary>| summary.map(|summary| summary.seq);
+                news.into_iter()
+                    .map(|(cluster, summary)| (cluster, seq(summary)))
+                    .collect()
+            };
+        let is = |cluster: &str, seq| (cluster.to_owned(), seq);
+        assert_eq!(
+            write(&mut summaries, &[("a", 1), ("b", 1)]),
+            [is("a", Some(1)), is("b", Some(2))]
+        );
+        assert_eq!(
+            write(&mut summaries, &[("a", 1), ("b", 2)]),
+            [is("b", Some(3))]
+        );
+        assert_eq!(write(&mut summaries, &[("b", 2)]), [is("a", None)]);
+        assert_eq!(write(&mut summaries, &[("b", 2)]), []);
+        summaries.forget(|cluster| cluster == "b");
+        assert_eq!(write(&mut summaries, &[("b", 2)]), [is("b", Some(4))]);
     }
 }

@@ -16,6 +16,7 @@ use crate::publish::layout::{self, REPORTERS};
 use crate::publish::ledger::{Ledger, Part};
 use crate::publish::record::{Known, Step};
 use crate::publish::rounds::{self, AUDIT};
+use crate::publish::summary::Summaries;
 
 /// So many instances are written at once.
 const BATCH: usize = 100;
@@ -42,6 +43,7 @@ pub(super) struct Desk {
     leases: Vec<LeaseId>,
     granted: u64,
     audit_due: Instant,
+    summaries: Summaries,
     errors: u64,
     is_failing: bool,
 }
@@ -112,6 +114,7 @@ impl Desk {
             leases: Vec::new(),
             granted: 0,
             audit_due: Instant::now(),
+            summaries: Summaries::default(),
             errors: 0,
             is_failing: false,
         }
@@ -149,6 +152,7 @@ impl Desk {
                 }
                 Event::Resync { .. } => {
                     self.ledger.forget_all();
+                    self.summaries.forget(|_| true);
                     self.audit_due = Instant::now();
                 }
                 Event::Put(_) => {}
@@ -157,9 +161,12 @@ impl Desk {
         if deleted.is_empty() {
             return;
         }
-        if deleted.contains_key(&layout::reporter(&self.ledger.writer.id)) {
+        let writer = &self.ledger.writer.id;
+        if deleted.contains_key(&layout::reporter(writer)) {
             self.audit_due = Instant::now();
         }
+        self.summaries
+            .forget(|cluster| deleted.contains_key(&layout::summary(cluster, writer)));
         self.ledger.are_gone(|record| {
             let revision = deleted.get(&record.path);
             // One that was written since is there.
@@ -171,6 +178,7 @@ impl Desk {
         let lease = self.keep_lease().await?;
         if self.audit_due <= Instant::now() {
             self.audit(lease).await?;
+            self.summarize(lease).await?;
             self.audit_due = Instant::now() + AUDIT;
         }
         while let Some(chunk) = self.ledger.next(BATCH) {
@@ -213,6 +221,7 @@ impl Desk {
         }
         // What was bound to the one before is gone, or will be.
         self.ledger.forget_all();
+        self.summaries.forget(|_| true);
         self.audit_due = now;
         Ok(lease)
     }
@@ -226,6 +235,24 @@ impl Desk {
             // Of an earlier lease, or of another agent with the same name: the latest wins.
             let reporter = self.ledger.reporter();
             self.client.put(key, reporter, Some(lease.id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes how each cluster stands in sum, where that has changed.
+    async fn summarize(&mut self, lease: Lease) -> Result<(), Error> {
+        for (cluster, summary) in self.summaries.news(self.ledger.summaries()) {
+            let key = self.key(&layout::summary(&cluster, &self.ledger.writer.id));
+            match &summary {
+                Some(summary) => {
+                    _ = self
+                        .client
+                        .put(key, summary.to_json(), Some(lease.id))
+                        .await?
+                }
+                None => _ = self.client.delete(&Range::key(key)).await?,
+            }
+            self.summaries.is_written(cluster, summary);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use muster_testkit::Etcd;
 use super::*;
 use crate::document::Document;
 use crate::fleet::{EtcdFleetWatch, Fleet, Freshness};
+use crate::publish::Summary;
 use crate::publish::testing::{PATIENCE, Published};
 use crate::status::{CheckKind, Reason, State};
 
@@ -427,4 +428,55 @@ async fn the_fleet_is_read_live() {
     assert_eq!(later.next().await.unwrap(), fleet);
     reader.delete(&Range::key(reader.key(path))).await;
     until("it is forgotten", &|fleet| fleet.members.is_empty()).await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_cluster_is_told_in_sum() {
+    let server = Etcd::shared();
+    let reader = Reader::new(&server, "sum");
+    let published = start(&server.address(), "sum", "a", "").await;
+    let path = "/v1/summary/shop/a";
+    let becomes = async |up: u64, degraded: u64| {
+        let read = |kv: &KeyValue| serde_json::from_slice::<Summary>(&kv.value).ok();
+        let is = |sum: Summary| (sum.up, sum.degraded, sum.unknown) == (up, degraded, 0);
+        let is = |kv: Option<&KeyValue>| kv.and_then(read).is_some_and(is);
+        reader.until(path, "the sum", is).await.unwrap()
+    };
+    let [first, second, third] = [1, 2, 3].map(|port| published.open(port));
+    published.observe(&first, Reason::Ok);
+    published.observe(&second, Reason::Ok);
+    published.observe(&third, Reason::Busy);
+    let kv = becomes(2, 1).await;
+    assert_eq!(kv.lease, reader.lease("a", None).await);
+    // Removed by hand.
+    reader.delete(&Range::key(reader.key(path))).await;
+    becomes(2, 1).await;
+    drop((second, third));
+    becomes(1, 0).await;
+    drop(first);
+    reader.until(path, "no instance", |kv| kv.is_none()).await;
+    published.stop().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_is_told_if_that_is_wanted() {
+    let server = Etcd::shared();
+    let reader = Reader::new(&server, "end");
+    let told = async {
+        // A server on a busy machine may not take it within half a second.
+        loop {
+            let published = start(&server.address(), "end", "a", "unknown_on_stop = true").await;
+            let slot = published.open(1);
+            published.observe(&slot, Reason::Ok);
+            reader.state(1, State::Up).await;
+            published.end().await;
+            let last = reader.document(1, "it is there", |_| true).await;
+            if last.reason == Reason::Stopped {
+                return last;
+            }
+        }
+    };
+    let last = timeout(PATIENCE, told).await.expect("the end is told");
+    assert_eq!((last.state, last.writer.id.as_str()), (State::Unknown, "a"));
+    assert_eq!(reader.read("/v1/reporters/a").await, None);
 }

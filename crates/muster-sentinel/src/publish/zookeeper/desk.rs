@@ -9,11 +9,11 @@ use muster_zookeeper::{
     Connection, Error, ErrorKind, MAX_BATCH, Mode, Node, Op, OpDone, Retry, Session, SessionId,
 };
 
-use crate::publish::layout::{self, PublishMode};
+use crate::publish::layout;
 use crate::publish::ledger::{Ledger, Part};
 use crate::publish::record::{Known, Step};
 use crate::publish::rounds::{self, AUDIT};
-use crate::publish::summary::Summary;
+use crate::publish::summary::Summaries;
 
 /// So many sessions of ours are remembered, to know what they have left.
 const SESSIONS: usize = 64;
@@ -29,9 +29,7 @@ pub(super) struct Desk {
     /// The reporters that were there at the last look.
     reporters: HashSet<String>,
     audit_due: Instant,
-    /// What was written of each cluster in sum.
-    summaries: HashMap<String, Summary>,
-    summary_seq: u64,
+    summaries: Summaries,
     connection: u64,
     sessions: Vec<SessionId>,
 }
@@ -104,8 +102,7 @@ impl Desk {
             audited: HashMap::new(),
             reporters: HashSet::new(),
             audit_due: Instant::now(),
-            summaries: HashMap::new(),
-            summary_seq: 0,
+            summaries: Summaries::default(),
             connection: 0,
             sessions: Vec::new(),
         }
@@ -121,7 +118,7 @@ impl Desk {
             }
         }
         // They may have gone with the session.
-        self.summaries.clear();
+        self.summaries.forget(|_| true);
         self.folders.clear();
         self.audited.clear();
         self.audit_due = Instant::now();
@@ -179,30 +176,13 @@ impl Desk {
 
     /// Writes how each cluster stands in sum, where that has changed.
     async fn summarize(&mut self, connection: &Connection) -> Result<(), Error> {
-        if self.ledger.mode != PublishMode::Status {
-            return Ok(());
-        }
-        let now = self.ledger.summaries();
-        let writer = self.ledger.writer.id.clone();
-        let path = |cluster: &str| layout::summary(cluster, &writer);
-        let gone = self.summaries.keys().filter(|one| !now.contains_key(*one));
-        for path in gone.map(|cluster| path(cluster)) {
-            ignore(self.session.delete(&path, None).await, &ErrorKind::NoNode)?;
-        }
-        self.summaries
-            .retain(|cluster, _| now.contains_key(cluster));
-        for (cluster, mut summary) in now {
-            if let Some(known) = self.summaries.get(&cluster) {
-                summary.seq = known.seq;
-                if summary == *known {
-                    continue;
-                }
+        for (cluster, summary) in self.summaries.news(self.ledger.summaries()) {
+            let path = layout::summary(&cluster, &self.ledger.writer.id);
+            match &summary {
+                Some(summary) => self.hold(&path, summary.to_json(), connection).await?,
+                None => ignore(self.session.delete(&path, None).await, &ErrorKind::NoNode)?,
             }
-            self.summary_seq += 1;
-            summary.seq = self.summary_seq;
-            self.hold(&path(&cluster), summary.to_json(), connection)
-                .await?;
-            self.summaries.insert(cluster, summary);
+            self.summaries.is_written(cluster, summary);
         }
         Ok(())
     }
