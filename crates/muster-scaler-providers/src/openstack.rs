@@ -3,12 +3,12 @@
 //! A server's labels are its metadata, written with its creation; a tag `muster-owner=...` beside them is
 //! for people who look for the servers with other tools. Nova has no token by which a creation can be
 //! repeated, and takes a name twice: so a creation looks first whether a server of that name and owner is
-//! there.
+//! there, in a listing of all.
 //!
 //! Listings ask for all servers of the project and pick ours: Nova leaves out the servers of cells that do
 //! not answer, and says nothing, as soon as a listing has a filter. Without one (from microversion 2.69 on)
-//! they are there as stubs, by which a listing is known not to be complete. (From the second page on,
-//! which is after 1000 servers as a rule, they are left out again.)
+//! they are there as stubs, by which a listing is known not to be complete. (Of a listing with more than one
+//! page, which is after 1000 servers as a rule, they are left out again.)
 
 mod keystone;
 mod nova;
@@ -24,8 +24,8 @@ use muster_net::TlsClientOptions;
 use muster_options::{JsonSchema, OptionError, Options, Parts, Secret};
 use muster_scaler_core::config::ProviderCommon;
 use muster_scaler_core::provider::{
-    CreateAnswer, DeleteAnswer, DescribeAnswer, Limits, Listing, Phase, Provider, ProviderError,
-    Refusal, ServerSpec,
+    CreateAnswer, DeleteAnswer, DescribeAnswer, Limits, ListedServer, Listing, Phase, Provider,
+    ProviderError, Refusal, ServerSpec,
 };
 use muster_tasks::Group;
 use reqwest::Method;
@@ -247,19 +247,37 @@ impl OpenStack {
         }
     }
 
-    /// The ID of our server of that name, if it is there.
-    async fn find(&self, name: &str, owner: &str) -> Result<Option<String>, Failure> {
-        let path = format!("/servers/detail?name={}", segment(&nova::exactly(name)));
-        let listed = self.ask(Service::Compute, &path).await?;
-        let page = nova::page(&listed);
-        let ours = |server: &&muster_scaler_core::provider::ListedServer| {
-            server.name == name && server.belongs_to(owner) && server.phase != Phase::Deleting
+    /// The servers of this owner.
+    async fn list(&self, owner: &str) -> Result<Listing, Failure> {
+        let mut listing = Listing {
+            servers: Vec::new(),
+            complete: true,
+            began: clock::now(),
         };
-        Ok(page
-            .servers
-            .iter()
-            .find(ours)
-            .map(|server| server.id.clone()))
+        let mut path = "/servers/detail".to_owned();
+        for number in 0..MOST_PAGES {
+            let page = match self.ask(Service::Compute, &path).await {
+                Ok(listed) => nova::page(&listed),
+                Err(failure) if number == 0 => return Err(failure),
+                Err(_) => break,
+            };
+            listing.complete &= page.complete;
+            let new = page
+                .servers
+                .into_iter()
+                .filter(|server| server.belongs_to(owner));
+            for server in new {
+                if listing.servers.iter().all(|one| one.id != server.id) {
+                    listing.servers.push(server);
+                }
+            }
+            match page.next {
+                Some(query) => path = format!("/servers/detail?{query}"),
+                None => return Ok(listing),
+            }
+        }
+        listing.complete = false;
+        Ok(listing)
     }
 
     async fn try_create(&self, spec: &ServerSpec) -> Result<CreateAnswer, Failure> {
@@ -274,11 +292,19 @@ impl OpenStack {
             return Ok(CreateAnswer::Refused(Refusal::Invalid, why));
         }
         // An earlier creation may have been lost: not to have found out is not to know.
-        match self.find(&spec.name.0, owner).await {
-            Ok(Some(id)) => return Ok(CreateAnswer::AlreadyThere(id)),
-            Ok(None) => {}
+        let listing = match self.list(owner).await {
+            Ok(listing) => listing,
             Err(failure @ Failure::NotSent(Refusal::Invalid, _)) => return Err(failure),
             Err(failure) => return Ok(CreateAnswer::Unknown(failure.why())),
+        };
+        let ours =
+            |server: &&ListedServer| server.name == spec.name.0 && server.phase != Phase::Deleting;
+        if let Some(server) = listing.servers.iter().find(ours) {
+            return Ok(CreateAnswer::AlreadyThere(server.id.clone()));
+        }
+        if !listing.complete {
+            let why = "a server of that name may be in a cell that does not answer";
+            return Ok(CreateAnswer::Unknown(why.to_owned()));
         }
         let (flavor, image) = (self.flavor().await, self.image().await);
         // Nothing was asked for yet, whatever became of these.
@@ -318,35 +344,8 @@ impl Provider for OpenStack {
     }
 
     async fn list_owned(&self, owner: &str) -> Result<Listing, ProviderError> {
-        let mut listing = Listing {
-            servers: Vec::new(),
-            complete: true,
-            began: clock::now(),
-        };
-        let mut path = "/servers/detail".to_owned();
-        for number in 0..MOST_PAGES {
-            let page = match self.ask(Service::Compute, &path).await {
-                Ok(listed) => nova::page(&listed),
-                Err(failure) if number == 0 => return Err(ProviderError(failure.why())),
-                Err(_) => break,
-            };
-            listing.complete &= page.complete;
-            let new = page
-                .servers
-                .into_iter()
-                .filter(|server| server.belongs_to(owner));
-            for server in new {
-                if listing.servers.iter().all(|one| one.id != server.id) {
-                    listing.servers.push(server);
-                }
-            }
-            match page.next {
-                Some(query) => path = format!("/servers/detail?{query}"),
-                None => return Ok(listing),
-            }
-        }
-        listing.complete = false;
-        Ok(listing)
+        let listed = self.list(owner).await;
+        listed.map_err(|failure| ProviderError(failure.why()))
     }
 
     async fn create(&self, spec: &ServerSpec) -> CreateAnswer {

@@ -17,7 +17,7 @@ mod docker;
 mod ec2;
 mod exec;
 mod hetzner;
-mod http;
+pub mod http;
 mod nova;
 
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use muster_scaler_core::provider::{ListedServer, Provider};
 
+pub use cloud::Faults;
 pub use docker::DockerWorld;
 #[cfg(feature = "ec2")]
 pub use ec2::Ec2World;

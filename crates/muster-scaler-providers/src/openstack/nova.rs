@@ -177,16 +177,3 @@ pub(super) fn limits(answer: &Value) -> Limits {
         notes: notes.into_iter().flatten().collect(),
     }
 }
-
-/// A pattern that is this name and no other.
-pub(super) fn exactly(name: &str) -> String {
-    let mut pattern = String::from("^");
-    for c in name.chars() {
-        if !(c.is_alphanumeric() || c == '-' || c == '_') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('$');
-    pattern
-}

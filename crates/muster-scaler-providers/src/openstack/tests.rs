@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use muster_scaler_core::provider::{Limits, Phase, Refusal};
+use muster_scaler_core::provider::{CreateAnswer, Limits, Phase, Refusal};
 use muster_tasks::Group;
 use serde_json::json;
 
 use super::nova;
 use crate::http::{Reply, segment};
-use crate::testing::{NovaWorld, World, conformance};
+use crate::testing::{Fault, NovaWorld, World, conformance};
 
 #[muster_tasks::test]
 async fn passes_the_suite(root: Group) {
@@ -22,6 +22,37 @@ async fn logs_in_once_for_many_calls(root: Group) {
         assert!(provider.list_owned("o").await.unwrap().complete);
     }
     assert_eq!(world.logins(), 1);
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
+async fn logs_in_by_an_application_credential(root: Group) {
+    let world = NovaWorld::new(&root).await;
+    let provider = world.with_application_credential(None);
+    assert!(provider.list_owned("o").await.unwrap().complete);
+    let error = world
+        .with_application_credential(Some("no-secret-81c4"))
+        .list_owned("o")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("401"), "{error}");
+    assert!(!error.contains("81c4"), "{error}");
+    assert!(root.stop().await.is_clean());
+}
+
+/// A server that was lost in a dead cell may be the one that is to be made.
+#[muster_tasks::test]
+async fn makes_nothing_while_a_cell_is_dead(root: Group) {
+    let world = NovaWorld::new(&root).await;
+    let provider = world.provider();
+    let spec = conformance::spec("m-cell");
+    let made = provider.create(&spec).await;
+    assert!(matches!(made, CreateAnswer::Created(_)), "{made:?}");
+    assert!(world.fault(Fault::Partial));
+    let again = provider.create(&spec).await;
+    assert!(matches!(again, CreateAnswer::Unknown(_)), "{again:?}");
+    assert_eq!(world.servers().await.len(), 1);
     assert!(root.stop().await.is_clean());
 }
 
@@ -125,6 +156,5 @@ fn reads_limits_and_versions() {
 
 #[test]
 fn escapes_names() {
-    assert_eq!(nova::exactly("a.b-c"), "^a\\.b-c$");
     assert_eq!(segment("^a b/ö"), "%5Ea%20b%2F%C3%B6");
 }

@@ -24,35 +24,41 @@ pub(super) struct Machine {
     next: Option<Phase>,
 }
 
-/// The servers and the faults of a double.
+/// The faults to come.
 #[derive(Debug, Default)]
-pub(super) struct Cloud {
-    machines: Mutex<Vec<Machine>>,
-    faults: Mutex<Vec<Fault>>,
-    made: AtomicUsize,
-}
+pub struct Faults(Mutex<Vec<Fault>>);
 
-impl Cloud {
-    /// Adds a fault to come.
-    pub(super) fn add(&self, fault: Fault) {
-        self.faults.lock().push(fault);
+impl Faults {
+    /// Adds one.
+    pub fn add(&self, fault: Fault) {
+        self.0.lock().push(fault);
     }
 
-    /// Takes back the faults to come.
-    pub(super) fn calm(&self) {
-        self.faults.lock().clear();
+    /// Takes all of them back.
+    pub fn calm(&self) {
+        self.0.lock().clear();
     }
 
     /// Whether this fault is to happen now; it is used up.
-    pub(super) fn take(&self, fault: Fault) -> bool {
-        let mut faults = self.faults.lock();
+    pub fn take(&self, fault: Fault) -> bool {
+        let mut faults = self.0.lock();
         let at = faults.iter().position(|one| *one == fault);
         at.is_some_and(|at| {
             faults.remove(at);
             true
         })
     }
+}
 
+/// The servers and the faults of a double.
+#[derive(Debug, Default)]
+pub(super) struct Cloud {
+    pub(super) faults: Faults,
+    machines: Mutex<Vec<Machine>>,
+    made: AtomicUsize,
+}
+
+impl Cloud {
     /// A number that was not given out before.
     pub(super) fn number(&self) -> usize {
         self.made.fetch_add(1, Ordering::Relaxed) + 1
@@ -60,11 +66,15 @@ impl Cloud {
 
     /// Makes a server. With [`Fault::ShownLate`] and [`Fault::BuildFails`], if they are to happen.
     pub(super) fn create(&self, id: String, name: &str, labels: BTreeMap<String, String>) {
-        let next = match self.take(Fault::BuildFails) {
+        let next = match self.faults.take(Fault::BuildFails) {
             true => Phase::Error("no valid host was found".to_owned()),
             false => Phase::Active,
         };
-        let hidden = if self.take(Fault::ShownLate) { 2 } else { 0 };
+        let hidden = if self.faults.take(Fault::ShownLate) {
+            2
+        } else {
+            0
+        };
         self.machines.lock().push(Machine {
             id,
             name: name.to_owned(),

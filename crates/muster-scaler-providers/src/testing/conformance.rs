@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Fault, World};
 
 /// The longest that an effect is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The owner of the servers that are made here.
-const OWNER: &str = "conform-1";
+pub const OWNER: &str = "conform-1";
 
 /// A word in the user data that must not come back.
 const TOKEN: &str = "glrt-Conformance0123456789";
@@ -370,7 +370,10 @@ async fn create(provider: &dyn Provider, name: &str) -> String {
 }
 
 /// Deletes a server and waits until it is gone.
-async fn delete(provider: &dyn Provider, id: &str) {
+///
+/// # Panics
+/// If it stays.
+pub async fn delete(provider: &dyn Provider, id: &str) {
     let answer = provider.delete(id, OWNER).await;
     assert!(
         matches!(answer, DeleteAnswer::Gone | DeleteAnswer::Accepted),
@@ -420,14 +423,20 @@ async fn names(world: &dyn World) -> Vec<String> {
 }
 
 /// Tries until there is a value.
-async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+///
+/// # Panics
+/// If there is none after five minutes.
+pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
+    // A cloud that is always asked has no time for its work.
+    let mut pause = Duration::from_millis(5);
     loop {
         let tried = timeout(PATIENCE, attempt()).await;
         if let Some(value) = tried.unwrap_or_else(|_| panic!("{what}: no answer")) {
             return value;
         }
         assert!(Instant::now() < end, "waited in vain: {what}");
-        sleep(Duration::from_millis(5)).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(320));
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use toml::Table;
 
-use super::cloud::{Cloud, Machine};
+use super::cloud::{Cloud, Faults, Machine};
 use super::http::{Asked, Double, Reply, Served, serve_unix};
 use super::{Fault, World};
 use crate::build;
@@ -116,13 +116,13 @@ impl World for DockerWorld {
                 | Fault::Echo
         );
         if can {
-            self.double.cloud.add(fault);
+            self.double.cloud.faults.add(fault);
         }
         can
     }
 
     fn calm(&self) {
-        self.double.cloud.calm();
+        self.double.cloud.faults.calm();
     }
 
     fn calls(&self) -> usize {
@@ -162,7 +162,7 @@ impl Docker {
         if self.find(name).is_some() {
             return complain(409, "Conflict. The container name is already in use");
         }
-        if self.cloud.take(Fault::NoCapacity) {
+        if self.cloud.faults.take(Fault::NoCapacity) {
             return complain(507, "no space left on device");
         }
         let id = self.create(name, texts(&body["Labels"]));
@@ -170,7 +170,7 @@ impl Docker {
     }
 
     fn list(&self, asked: &Asked) -> Reply {
-        if self.cloud.take(Fault::Partial) {
+        if self.cloud.faults.take(Fault::Partial) {
             return complain(500, "the daemon is shutting down");
         }
         let filters: Value =
@@ -209,16 +209,17 @@ fn state(machine: &Machine) -> &'static str {
     }
 }
 
+#[async_trait]
 impl Double for Docker {
-    fn cloud(&self) -> &Cloud {
-        &self.cloud
+    fn faults(&self) -> &Faults {
+        &self.cloud.faults
     }
 
     fn changes(&self, asked: &Asked) -> bool {
         asked.method != "GET"
     }
 
-    fn answer(&self, asked: &Asked) -> Reply {
+    async fn answer(&self, asked: &Asked) -> Reply {
         let parts = asked.parts();
         let found = |word: &str| {
             self.find(word)

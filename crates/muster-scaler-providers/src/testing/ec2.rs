@@ -11,7 +11,7 @@ use muster_tasks::Group;
 use parking_lot::Mutex;
 use toml::Table;
 
-use super::cloud::{Cloud, Machine};
+use super::cloud::{Cloud, Faults, Machine};
 use super::http::{Asked, Double, Reply, Served, serve};
 use super::{Fault, World};
 use crate::build;
@@ -86,19 +86,24 @@ impl World for Ec2World {
     }
 
     async fn servers(&self) -> Vec<ListedServer> {
-        self.double.cloud.listed()
+        let mut servers = self.double.cloud.listed();
+        // The name is a tag like all others there, and no label.
+        for server in &mut servers {
+            server.labels.remove("Name");
+        }
+        servers
     }
 
     fn fault(&self, fault: Fault) -> bool {
         let can = !matches!(fault, Fault::BuildFails | Fault::Expire);
         if can {
-            self.double.cloud.add(fault);
+            self.double.cloud.faults.add(fault);
         }
         can
     }
 
     fn calm(&self) {
-        self.double.cloud.calm();
+        self.double.cloud.faults.calm();
     }
 
     fn calls(&self) -> usize {
@@ -162,10 +167,10 @@ impl Ec2 {
         let mut tokens = self.tokens.lock();
         let there = tokens.get(value("ClientToken")).cloned();
         let there = there.filter(|id| self.cloud.all().iter().any(|machine| machine.id == *id));
-        if there.is_none() && self.cloud.take(Fault::Quota) {
+        if there.is_none() && self.cloud.faults.take(Fault::Quota) {
             return error(400, "InstanceLimitExceeded");
         }
-        if there.is_none() && self.cloud.take(Fault::NoCapacity) {
+        if there.is_none() && self.cloud.faults.take(Fault::NoCapacity) {
             return error(500, "InsufficientInstanceCapacity");
         }
         let id = there.unwrap_or_else(|| {
@@ -207,7 +212,7 @@ impl Ec2 {
             .unwrap_or(0);
         let more = machines.len() > skipped + PAGE;
         // The last page is what fails.
-        if filter == Some("muster-owner") && !more && self.cloud.take(Fault::Partial) {
+        if filter == Some("muster-owner") && !more && self.cloud.faults.take(Fault::Partial) {
             return error(503, "Unavailable");
         }
         let shown: String = machines.iter().skip(skipped).take(PAGE).map(show).collect();
@@ -228,9 +233,10 @@ fn instances(shown: &str, next: &str) -> Reply {
     )
 }
 
+#[async_trait]
 impl Double for Ec2 {
-    fn cloud(&self) -> &Cloud {
-        &self.cloud
+    fn faults(&self) -> &Faults {
+        &self.cloud.faults
     }
 
     fn changes(&self, asked: &Asked) -> bool {
@@ -239,7 +245,7 @@ impl Double for Ec2 {
         matches!(action, "RunInstances" | "TerminateInstances") && !asked.contains_key("DryRun")
     }
 
-    fn answer(&self, asked: &Asked) -> Reply {
+    async fn answer(&self, asked: &Asked) -> Reply {
         if !asked
             .header("Authorization")
             .contains("Credential=AKIDEXAMPLE/")

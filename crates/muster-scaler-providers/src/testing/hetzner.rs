@@ -10,7 +10,7 @@ use muster_tasks::Group;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::cloud::{Cloud, Machine};
+use super::cloud::{Cloud, Faults, Machine};
 use super::http::{Asked, Double, Reply, Served, serve};
 use super::{Fault, World};
 use crate::build;
@@ -43,7 +43,8 @@ impl HetznerWorld {
         }
     }
 
-    fn build(&self, changed: &[(&str, &str)]) -> Arc<dyn Provider> {
+    /// The options of a provider there.
+    pub fn table(&self) -> Table {
         let url = format!("{}/v1", self.served.url);
         let own = [
             ("kind", "hetzner"),
@@ -53,10 +54,17 @@ impl HetznerWorld {
             ("image", "runner"),
             ("location", "fsn1"),
         ];
-        let pairs = own.into_iter().chain(changed.iter().copied());
-        let table: Table = pairs
+        let pairs = own.into_iter();
+        pairs
             .map(|(key, value)| (key.to_owned(), value.into()))
-            .collect();
+            .collect()
+    }
+
+    fn build(&self, changed: &[(&str, &str)]) -> Arc<dyn Provider> {
+        let mut table = self.table();
+        for (key, value) in changed {
+            table.insert((*key).to_owned(), (*value).into());
+        }
         build(&table, &self.group).expect("options").provider
     }
 }
@@ -96,13 +104,13 @@ impl World for HetznerWorld {
         // A build that fails leaves no server here, and tokens do not run out.
         let can = !matches!(fault, Fault::BuildFails | Fault::Expire);
         if can {
-            self.double.cloud.add(fault);
+            self.double.cloud.faults.add(fault);
         }
         can
     }
 
     fn calm(&self) {
-        self.double.cloud.calm();
+        self.double.cloud.faults.calm();
     }
 
     fn calls(&self) -> usize {
@@ -152,10 +160,10 @@ impl Hetzner {
         if self.cloud.all().iter().any(|machine| machine.name == name) {
             return error(409, "uniqueness_error");
         }
-        if self.cloud.take(Fault::Quota) {
+        if self.cloud.faults.take(Fault::Quota) {
             return error(403, "resource_limit_exceeded");
         }
-        if self.cloud.take(Fault::NoCapacity) {
+        if self.cloud.faults.take(Fault::NoCapacity) {
             return error(412, "resource_unavailable");
         }
         let fits = body["server_type"] == "cx32"
@@ -191,7 +199,10 @@ impl Hetzner {
         let skipped = page.saturating_sub(1).saturating_mul(PAGE);
         let more = machines.len() > skipped + PAGE;
         // The last page is what fails.
-        if asked.query("label_selector").is_some() && !more && self.cloud.take(Fault::Partial) {
+        if asked.query("label_selector").is_some()
+            && !more
+            && self.cloud.faults.take(Fault::Partial)
+        {
             return error(503, "unavailable");
         }
         let shown: Vec<Value> = machines.iter().skip(skipped).take(PAGE).map(show).collect();
@@ -204,16 +215,17 @@ impl Hetzner {
     }
 }
 
+#[async_trait]
 impl Double for Hetzner {
-    fn cloud(&self) -> &Cloud {
-        &self.cloud
+    fn faults(&self) -> &Faults {
+        &self.cloud.faults
     }
 
     fn changes(&self, asked: &Asked) -> bool {
         asked.method != "GET"
     }
 
-    fn answer(&self, asked: &Asked) -> Reply {
+    async fn answer(&self, asked: &Asked) -> Reply {
         if asked.header("Authorization") != format!("Bearer {TOKEN}") {
             return error(401, "unauthorized");
         }

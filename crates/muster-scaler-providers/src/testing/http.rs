@@ -1,10 +1,11 @@
-//! An HTTP server for doubles, on TCP or a unix socket, that can also not answer.
+//! An HTTP server for doubles, on TCP or a unix socket, that misbehaves on request.
 
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -18,58 +19,66 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Fault;
-use super::cloud::Cloud;
+use super::cloud::Faults;
 
 /// A request.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: Vec<(String, String)>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+pub struct Asked {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path, as it was sent.
+    pub path: String,
+    /// The query, decoded.
+    pub query: Vec<(String, String)>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, taken for UTF-8.
+    pub body: String,
 }
 
 impl Asked {
     /// A value of the query.
-    pub(super) fn query(&self, name: &str) -> Option<&str> {
+    pub fn query(&self, name: &str) -> Option<&str> {
         let pair = self.query.iter().find(|(key, _)| key == name);
         pair.map(|(_, value)| value.as_str())
     }
 
     /// A header's value, or an empty text.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
     /// The body as JSON; null if it is none.
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
     /// The parts of the path.
-    pub(super) fn parts(&self) -> Vec<&str> {
+    pub fn parts(&self) -> Vec<&str> {
         self.path.trim_matches('/').split('/').collect()
     }
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
 }
 
 impl Reply {
     /// JSON with a status.
-    pub(super) fn json(status: u16, body: &Value) -> Self {
+    pub fn json(status: u16, body: &Value) -> Self {
         Self::text(status, body.to_string())
     }
 
     /// A text with a status.
-    pub(super) fn text(status: u16, body: impl Into<String>) -> Self {
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -78,22 +87,24 @@ impl Reply {
     }
 
     /// The same with a header.
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 }
 
 /// What a double answers.
-pub(super) trait Double: Send + Sync + 'static {
-    /// The servers and the faults.
-    fn cloud(&self) -> &Cloud;
+#[async_trait]
+pub trait Double: Send + Sync + 'static {
+    /// What is to go wrong. Faults that concern an answer's way, not its content, happen outside of
+    /// [`answer`](Self::answer).
+    fn faults(&self) -> &Faults;
 
     /// Whether a request creates or deletes a server.
     fn changes(&self, asked: &Asked) -> bool;
 
     /// Carries out a request.
-    fn answer(&self, asked: &Asked) -> Reply;
+    async fn answer(&self, asked: &Asked) -> Reply;
 
     /// How too many requests are refused.
     fn rate_limited(&self) -> Reply;
@@ -101,14 +112,15 @@ pub(super) trait Double: Send + Sync + 'static {
 
 /// Where a double is served, and how many requests are at hand.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Served {
-    pub(super) url: String,
+pub struct Served {
+    /// Where, without a slash at the end.
+    pub url: String,
     at_hand: Arc<AtomicUsize>,
 }
 
 impl Served {
     /// The number of requests that are not answered yet.
-    pub(super) fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.at_hand.load(Ordering::Acquire)
     }
 }
@@ -130,7 +142,7 @@ impl Drop for AtHand {
 }
 
 /// Listens on a free port of loopback. What `make` makes of the URL is served in tasks of `group`.
-pub(super) async fn serve<D: Double>(
+pub async fn serve<D: Double>(
     group: &Group,
     make: impl FnOnce(&str) -> Arc<D>,
 ) -> (Served, Arc<D>) {
@@ -222,25 +234,25 @@ async fn answer<D: Double>(
         headers: head.headers,
         body: String::from_utf8_lossy(&body).into_owned(),
     };
-    let cloud = double.cloud();
+    let faults = double.faults();
     let changes = double.changes(&asked);
-    let hangs = cloud.take(Fault::Hang);
+    let hangs = faults.take(Fault::Hang);
     // Counted only now: whoever waits for the call to be at hand finds the fault used up.
     let _at_hand = AtHand::new(count);
     if hangs {
         std::future::pending::<Infallible>().await;
     }
-    if changes && cloud.take(Fault::LoseRequest) {
+    if changes && faults.take(Fault::LoseRequest) {
         return Err(Lost);
     }
-    let reply = if changes && cloud.take(Fault::RateLimit) {
+    let reply = if changes && faults.take(Fault::RateLimit) {
         double.rate_limited()
-    } else if changes && cloud.take(Fault::Echo) {
+    } else if changes && faults.take(Fault::Echo) {
         Reply::text(400, format!("{:?} {}", asked.headers, asked.body))
     } else {
-        double.answer(&asked)
+        double.answer(&asked).await
     };
-    if changes && cloud.take(Fault::LoseAnswer) {
+    if changes && faults.take(Fault::LoseAnswer) {
         return Err(Lost);
     }
     let mut response =

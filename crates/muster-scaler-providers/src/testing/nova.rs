@@ -1,6 +1,7 @@
-//! Keystone, Nova and Glance, with the manners of the real ones: names may be used twice, unknown filters
-//! are ignored, servers of a cell that does not answer are stubs or (with any filter) missing, a full
-//! quota is a 403, a server for which there is no room is taken and then fails.
+//! Keystone, Nova and Glance, with the manners of the real ones: names may be used twice, servers of a cell
+//! that does not answer are stubs at the head of a listing or (on further pages, and if the first has no
+//! room for them) missing, a full quota is a 403, a server for which there is no room is taken and then
+//! fails.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use muster_tasks::Group;
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::cloud::{Cloud, Machine};
+use super::cloud::{Cloud, Faults, Machine};
 use super::http::{Asked, Double, Reply, Served, serve};
 use super::{Fault, World};
 use crate::build;
@@ -20,8 +21,13 @@ use crate::http::texts;
 
 const PASSWORD: &str = "nova-password-81c4";
 
+const CREDENTIAL: &str = "application-credential-1";
+
+/// What a server's administrator is told once.
+const ADMIN_PASSWORD: &str = "nova-admin-pass-7b21";
+
 /// So many servers are on one page.
-const PAGE: usize = 3;
+const PAGE: usize = 6;
 
 /// An OpenStack cloud in memory.
 #[derive(Debug)]
@@ -48,6 +54,18 @@ impl NovaWorld {
     /// How often somebody has logged in.
     pub fn logins(&self) -> usize {
         self.double.tokens.load(Ordering::Acquire)
+    }
+
+    /// A provider that logs in by an application credential, with another secret than the right one if there
+    /// is one.
+    pub fn with_application_credential(&self, secret: Option<&str>) -> Arc<dyn Provider> {
+        self.build(&[
+            ("username", ""),
+            ("password", ""),
+            ("project", ""),
+            ("application_credential_id", CREDENTIAL),
+            ("application_credential_secret", secret.unwrap_or(PASSWORD)),
+        ])
     }
 
     fn table(&self, changed: &[(&str, &str)]) -> Table {
@@ -100,6 +118,7 @@ impl World for NovaWorld {
             PASSWORD.to_owned(),
             "wrong-password-81c4".to_owned(),
             "nova-token-".to_owned(),
+            ADMIN_PASSWORD.to_owned(),
         ]
     }
 
@@ -119,14 +138,14 @@ impl World for NovaWorld {
                     .store(self.logins() + 1, Ordering::Release);
             }
             // It takes the request, and the server fails.
-            Fault::NoCapacity => self.double.cloud.add(Fault::BuildFails),
-            fault => self.double.cloud.add(fault),
+            Fault::NoCapacity => self.double.cloud.faults.add(Fault::BuildFails),
+            fault => self.double.cloud.faults.add(fault),
         }
         true
     }
 
     fn calm(&self) {
-        self.double.cloud.calm();
+        self.double.cloud.faults.calm();
     }
 
     fn calls(&self) -> usize {
@@ -162,8 +181,17 @@ impl Nova {
 
     fn log_in(&self, asked: &Asked) -> Reply {
         let body = asked.json();
-        let user = &body["auth"]["identity"]["password"]["user"];
-        if user["name"] != "muster" || user["password"] != PASSWORD {
+        let identity = &body["auth"]["identity"];
+        let user = &identity["password"]["user"];
+        let credential = &identity["application_credential"];
+        let known = match identity["methods"][0].as_str() {
+            Some("password") => user["name"] == "muster" && user["password"] == PASSWORD,
+            Some("application_credential") => {
+                credential["id"] == CREDENTIAL && credential["secret"] == PASSWORD
+            }
+            _ => false,
+        };
+        if !known {
             let message = "The request you have made requires authentication.";
             return Reply::json(
                 401,
@@ -191,7 +219,7 @@ impl Nova {
     fn create_server(&self, asked: &Asked) -> Reply {
         let body = asked.json();
         let server = &body["server"];
-        if self.cloud.take(Fault::Quota) {
+        if self.cloud.faults.take(Fault::Quota) {
             let message =
                 "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances";
             return Reply::json(
@@ -213,30 +241,26 @@ impl Nova {
         }
         let name = server["name"].as_str().unwrap_or_default();
         let id = self.create(name, texts(&server["metadata"]));
-        Reply::json(202, &json!({ "server": { "id": id, "links": [] } }))
+        Reply::json(
+            202,
+            &json!({ "server": { "id": id, "links": [], "adminPass": ADMIN_PASSWORD } }),
+        )
     }
 
     fn list(&self, asked: &Asked) -> Reply {
         let mut machines = self.cloud.list();
-        if let Some(pattern) = asked.query("name") {
-            // A pattern; the double knows those that mean one name.
-            let name = pattern
-                .trim_start_matches('^')
-                .trim_end_matches('$')
-                .replace('\\', "");
-            machines.retain(|machine| machine.name == name);
-        }
         if let Some(marker) = asked.query("marker") {
             let before = machines.iter().position(|machine| machine.id == marker);
             machines.drain(..=before.unwrap_or_default());
         }
         let more = machines.len() > PAGE;
         machines.truncate(PAGE);
-        let filtered = asked.query.iter().any(|(key, _)| key != "all_tenants");
-        let down = !filtered && self.cloud.take(Fault::Partial);
+        let down = asked.query.is_empty() && self.cloud.faults.take(Fault::Partial);
         let mut servers: Vec<Value> = machines.iter().map(show).collect();
-        if down && let Some(last) = servers.last_mut() {
-            *last = json!({ "id": last["id"], "status": "UNKNOWN", "links": [] });
+        if down && let Some(last) = servers.pop() {
+            let stub = json!({ "id": last["id"], "status": "UNKNOWN", "links": [] });
+            let room = if more { None } else { Some(stub) };
+            servers.splice(..0, room);
         }
         let mut answer = json!({ "servers": servers });
         if more && let Some(last) = machines.last() {
@@ -292,16 +316,17 @@ fn show(machine: &Machine) -> Value {
     shown
 }
 
+#[async_trait]
 impl Double for Nova {
-    fn cloud(&self) -> &Cloud {
-        &self.cloud
+    fn faults(&self) -> &Faults {
+        &self.cloud.faults
     }
 
     fn changes(&self, asked: &Asked) -> bool {
         asked.path.starts_with("/compute") && asked.method != "GET" && self.is_logged_in(asked)
     }
 
-    fn answer(&self, asked: &Asked) -> Reply {
+    async fn answer(&self, asked: &Asked) -> Reply {
         let parts = asked.parts();
         if parts == ["identity", "v3", "auth", "tokens"] {
             return self.log_in(asked);
