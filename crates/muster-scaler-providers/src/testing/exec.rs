@@ -132,9 +132,13 @@ impl World for ExecWorld {
     }
 
     fn calls(&self) -> usize {
-        // Each process that runs has written its number; those that were killed could not take it back.
+        // Each process has written its number, which after its end may be another's.
         let files = fs::read_dir(self.path("calls")).expect("the folder");
-        let lives = |name: &str| Path::new("/proc").join(name).exists();
+        let program = self.path("program.sh").display().to_string();
+        let lives = |name: &str| {
+            let words = fs::read_to_string(Path::new("/proc").join(name).join("cmdline"));
+            words.is_ok_and(|words| words.contains(&program))
+        };
         let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
         names.filter(|name| lives(name)).count()
     }

@@ -1,17 +1,22 @@
-# A provider for the exec protocol whose servers are files, each with its line of the listing. It reads
-# JSON with sed only: its requests come from the scaler, which writes them without spaces.
+# A provider for the exec protocol whose servers are files, each with its line of the listing. It takes
+# JSON apart with the shell alone, so that no process is started for it: its requests come from the
+# scaler, which writes them without spaces.
 IFS= read -r request
 for verb; do :; done
-field() { printf '%s' "$request" | sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p'; }
-folder=$(field folder)
+# Each of these leaves what it finds in `found`; nothing if it is not there.
+field() { found=${request##*\"$1\":\"}; if [ "$found" = "$request" ]; then found=; else found=${found%%\"*}; fi; }
+owner() { found=${1##*\"muster-owner\":\"}; if [ "$found" = "$1" ]; then found=; else found=${found%%\"*}; fi; }
+line_of() { found=; { IFS= read -r found <"$1"; } 2>/dev/null; }
+owner_of() { line_of "$1"; owner "$found"; }
+
+field folder; folder=$found
 [ -d "$folder/servers" ] || { echo "the folder $folder is not there" >&2; exit 20; }
-fault() { rm "$folder/faults/$1" 2>/dev/null; }
-owner_of() { sed -n 's/.*"muster-owner":"\([^"]*\)".*/\1/p' "$1"; }
+# The file is there for one call; of two that ask at once one has it.
+fault() { [ -e "$folder/faults/$1" ] && rm "$folder/faults/$1" 2>/dev/null; }
 
 hang=
 if fault hang; then hang=1; fi
 : >"$folder/calls/$$"
-trap 'rm -f "$folder/calls/$$"' EXIT
 if [ -n "$hang" ]; then
     # A helper in the same process group has to go, too.
     sleep 1000 &
@@ -25,29 +30,37 @@ case $verb in create | delete)
 esac
 case $verb in
 create)
-    name=$(field name)
+    field name; name=$found
     file=$folder/servers/$name
     if fault quota; then echo "quota of 10 exceeded" >&2; exit 10; fi
     if fault no-capacity; then echo "no host is free" >&2; exit 11; fi
     if fault echo; then printf '%s\n' "$request" >&2; exit 20; fi
-    labels=$(printf '%s' "$request" | sed -n 's/.*"labels":\({[^}]*}\).*/\1/p')
-    printf '{"id":"%s","name":"%s","labels":%s,"phase":"active"}\n' "$name" "$name" "$labels" >"$folder/new-$$"
+    labels=${request#*\"labels\":}
+    labels=${labels%%\}*}\}
+    new="{\"id\":\"$name\",\"name\":\"$name\",\"labels\":$labels,\"phase\":\"active\"}"
+    printf '%s\n' "$new" >"$folder/new-$$"
     if ln "$folder/new-$$" "$file" 2>/dev/null; then
         printf '{"id":"%s","already":false}\n' "$name"
-    elif [ "$(owner_of "$file")" = "$(owner_of "$folder/new-$$")" ]; then
-        printf '{"id":"%s","already":true}\n' "$name"
     else
-        echo "$name belongs to somebody else" >&2
-        rm "$folder/new-$$"
-        exit 20
+        owner_of "$file"; theirs=$found
+        owner "$new"
+        if [ "$found" = "$theirs" ]; then
+            printf '{"id":"%s","already":true}\n' "$name"
+        else
+            echo "$name belongs to somebody else" >&2
+            rm "$folder/new-$$"
+            exit 20
+        fi
     fi
     rm "$folder/new-$$"
     ;;
 delete)
-    file=$folder/servers/$(field id)
+    field id; file=$folder/servers/$found
+    field owner; ours=$found
+    owner_of "$file"
     if [ ! -e "$file" ]; then
         echo '{"gone":true}'
-    elif [ "$(owner_of "$file")" = "$(field owner)" ]; then
+    elif [ "$found" = "$ours" ]; then
         rm "$file"
         echo '{"gone":true}'
     else
@@ -55,12 +68,16 @@ delete)
     fi
     ;;
 describe)
-    cat "$folder/servers/$(field id)" 2>/dev/null || echo '{"gone":true}'
+    field id
+    line_of "$folder/servers/$found"
+    printf '%s\n' "${found:-{\"gone\":true\}}"
     ;;
 list)
-    owner=$(field owner)
+    field owner; ours=$found
     for file in "$folder"/servers/*; do
-        if [ -e "$file" ] && [ "$(owner_of "$file")" = "$owner" ]; then cat "$file"; fi
+        line_of "$file"; line=$found
+        owner "$line"
+        if [ -n "$line" ] && [ "$found" = "$ours" ]; then printf '%s\n' "$line"; fi
     done
     if fault partial; then echo '{"complete":false}'; else echo '{"complete":true}'; fi
     ;;

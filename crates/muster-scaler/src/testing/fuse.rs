@@ -68,18 +68,19 @@ impl Fuse {
         self.noticed.notify_waiters();
     }
 
-    /// An effect. A dead process has none, and hears of none.
+    /// An effect. A dead process has none, and hears of none. If the chosen one is given up before it
+    /// ends, the next one kills.
     async fn effect<T>(&self, effect: impl Future<Output = T>) -> T {
         if self.is_blown() {
             return std::future::pending().await;
         }
         let number = self.effects.fetch_add(1, SeqCst);
-        if number == self.at && !self.after {
+        if number >= self.at && !self.after {
             self.blow();
             return std::future::pending().await;
         }
         let result = effect.await;
-        if number == self.at {
+        if number >= self.at {
             self.blow();
         }
         if self.is_blown() {
@@ -173,12 +174,12 @@ impl Keep for Fused<Store> {
             return Err(dead());
         }
         let number = self.fuse.effects.fetch_add(1, SeqCst);
-        if number == self.fuse.at && !self.fuse.after {
+        if number >= self.fuse.at && !self.fuse.after {
             self.fuse.blow();
             return Err(dead());
         }
         let kept = self.inner.keep(from, to);
-        if number == self.fuse.at {
+        if number >= self.fuse.at {
             self.fuse.blow();
             return Err(dead());
         }

@@ -22,7 +22,7 @@ use crate::desk::Keep;
 use crate::lease::Lease;
 use crate::listings::ProviderSetup;
 use crate::runners::{OwnedRunner, Runners};
-use crate::store::Store;
+use crate::store::{Opened, Store, StoreError};
 
 /// The owner in a trial.
 const OWNER: &str = "trial";
@@ -32,6 +32,12 @@ const SWEEPS: usize = 30;
 
 /// How much time passes between two ticks.
 const STEP: Duration = Duration::from_secs(10);
+
+/// A file that is locked for longer is locked for good.
+const LOCKED: Duration = Duration::from_secs(60);
+
+/// In that time what was sent before the end of a life is taken or lost.
+const SENT: Duration = Duration::from_millis(2);
 
 /// The slots of a server.
 const SLOTS: usize = 2;
@@ -125,6 +131,8 @@ impl Life {
         };
         drop(self.controller);
         let _ = self.group.stop_with(options).await;
+        // Between two looks at a provider are seconds, here only by the ground's clock.
+        tokio::time::sleep(SENT).await;
     }
 }
 
@@ -201,12 +209,11 @@ impl Trial {
             if !self.step(&life).await {
                 self.outcome.crashes += 1;
                 life.end().await;
-                life = self.begin(group, true).await;
                 // Nothing goes wrong during one reconcile in some lives: then it must be complete.
                 if self.outcome.crashes.is_multiple_of(4) {
-                    life.end().await;
-                    life = self.reconcile(group).await;
+                    self.reconcile(group).await;
                 }
+                life = self.begin(group, true).await;
             }
         }
         life.end().await;
@@ -279,9 +286,7 @@ impl Trial {
             observer: Arc::<ModelGitlab>::clone(&self.gitlab),
             decide,
         };
-        // The lock of the life before is free when its last file is closed.
-        let lease = Lease::take(&self.options.state).map_err(|error| error.to_string());
-        let opened = Store::open(&self.options.state);
+        let (lease, opened) = self.open().await;
         let (keep, kept, lost): (Box<dyn Keep>, _, _) = match opened {
             Ok(opened) => (
                 Box::new(Fused::new(opened.store, &fuse)),
@@ -311,6 +316,21 @@ impl Trial {
         };
         let _ = life.controller.resume().await;
         life
+    }
+
+    /// The lease and the ledger. The files of the life before are locked until the last copy of them
+    /// is closed, and a program that another test starts just now has one until it runs.
+    async fn open(&self) -> (Result<Lease, String>, Result<Opened, StoreError>) {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let lease = Lease::take(&self.options.state).map_err(|error| error.to_string());
+            let opened = Store::open(&self.options.state);
+            if lease.is_ok() && opened.is_ok() || begun.elapsed() > LOCKED {
+                return (lease, opened);
+            }
+            drop((lease, opened));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Time passes, then the scaler looks, decides and acts. `false` if it was killed.
@@ -362,7 +382,7 @@ impl Trial {
 
     /// One reconcile in peace: until a complete listing was seen and acted upon. Afterwards nothing
     /// of ours is unknown.
-    async fn reconcile(&mut self, group: &Group) -> Life {
+    async fn reconcile(&mut self, group: &Group) {
         self.ground.calm();
         self.gitlab.set_calm(true);
         let life = self.begin(group, false).await;
@@ -380,7 +400,6 @@ impl Trial {
         self.find_orphans(&life).await;
         self.gitlab.set_calm(false);
         life.end().await;
-        self.begin(group, true).await
     }
 
     /// Runner objects that belong to no server of the ledger.

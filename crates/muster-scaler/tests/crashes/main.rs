@@ -9,6 +9,7 @@
 )]
 
 mod killed;
+mod worlds;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -20,8 +21,31 @@ use muster_scaler_core::config::Mode;
 use muster_scaler_core::{Time, decide};
 use muster_tasks::Group;
 
+/// So often the scaler is killed with one seed.
+const CRASHES: u32 = 25;
+
+/// How often it is killed with all of them.
+fn crashes_of(seeds: std::ops::Range<u64>) -> u32 {
+    u32::try_from(seeds.count()).unwrap() * CRASHES
+}
+
+/// The seeds to play with: `LIVES` of them from `SEED` on.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let (first, lives) = (number("SEED", 0), number("LIVES", 40));
+    first..first + lives
+}
+
+/// A directory for a scaler's state; in memory where that is possible: here no power fails, and waiting
+/// for the disk would take most of the time.
+fn state() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 async fn play(group: &Group, seed: u64, crashes: u32, mode: Mode) -> Outcome {
-    let state = tempfile::tempdir().unwrap();
+    let state = state();
     let now = Arc::new(AtomicI64::new(1_790_000_000_000));
     let ground = ModelCloud::new(Arc::clone(&now), seed);
     let options = TrialOptions {
@@ -38,10 +62,8 @@ async fn play(group: &Group, seed: u64, crashes: u32, mode: Mode) -> Outcome {
 async fn a_thousand_crashes_leave_nothing_behind(group: Group) {
     let (mut crashes, mut asked, mut done) = (0, 0, 0);
     let mut bad = Vec::new();
-    let lives: u64 = std::env::var("LIVES").map_or(40, |n| n.parse().unwrap());
-    let first: u64 = std::env::var("SEED").map_or(0, |n| n.parse().unwrap());
-    for seed in first..first + lives {
-        let outcome = play(&group, seed, 25, Mode::On).await;
+    for seed in seeds() {
+        let outcome = play(&group, seed, CRASHES, Mode::On).await;
         crashes += outcome.crashes;
         asked += outcome.asked;
         done += outcome.done;
@@ -51,12 +73,13 @@ async fn a_thousand_crashes_leave_nothing_behind(group: Group) {
     }
     println!("{crashes} crashes, {asked} servers asked for, {done} jobs done");
     assert_eq!(bad, Vec::<String>::new(), "{} violations", bad.len());
+    assert_eq!(crashes, crashes_of(seeds()));
     assert!(asked > 0 && done > 0);
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_sends_nothing_that_changes_anything(group: Group) {
-    let state = tempfile::tempdir().unwrap();
+    let state = state();
     let now = Arc::new(AtomicI64::new(1_790_000_000_000));
     let ground = ModelCloud::new(Arc::clone(&now), 7);
     let options = TrialOptions {
@@ -81,7 +104,7 @@ async fn a_dry_run_sends_nothing_that_changes_anything(group: Group) {
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_a_life_with_crashes_replay_bit_by_bit(group: Group) {
-    let state = tempfile::tempdir().unwrap();
+    let state = state();
     let now = Arc::new(AtomicI64::new(1_790_000_000_000));
     let ground = ModelCloud::new(Arc::clone(&now), 3);
     let options = TrialOptions {

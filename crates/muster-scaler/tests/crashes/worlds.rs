@@ -1,0 +1,125 @@
+//! The same on the doubles of the providers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_scaler::testing::{Ground, Trial, TrialOptions};
+use muster_scaler_core::config::Mode;
+use muster_scaler_core::provider::{ListedServer, Provider};
+use muster_scaler_providers::testing::{
+    DockerWorld, Ec2World, ExecWorld, Fault, HetznerWorld, NovaWorld, World,
+};
+use muster_tasks::Group;
+use parking_lot::Mutex;
+
+/// Faults that end by themselves. (One that never answers is among the model's.)
+const FAULTS: [Fault; 9] = [
+    Fault::LoseAnswer,
+    Fault::LoseRequest,
+    Fault::Partial,
+    Fault::Quota,
+    Fault::NoCapacity,
+    Fault::RateLimit,
+    Fault::BuildFails,
+    Fault::ShownLate,
+    Fault::Expire,
+];
+
+/// Every so many lives have a provider that was made anew, as after a restart. The others have that
+/// of the life before: making one reads the machine's certificates, which takes longer than a life.
+const LIVES_OF_A_PROVIDER: u32 = 16;
+
+struct On<W> {
+    world: W,
+    provider: Mutex<(u32, Arc<dyn Provider>)>,
+}
+
+#[async_trait]
+impl<W: World + 'static> Ground for On<W> {
+    fn provider(self: Arc<Self>) -> Arc<dyn Provider> {
+        let mut provider = self.provider.lock();
+        let (lives, current) = &mut *provider;
+        *lives += 1;
+        if lives.is_multiple_of(LIVES_OF_A_PROVIDER) {
+            *current = self.world.provider();
+        }
+        Arc::clone(current)
+    }
+
+    async fn servers(&self) -> Vec<ListedServer> {
+        self.world.servers().await
+    }
+
+    async fn plant(&self, name: &str, labels: &BTreeMap<String, String>) -> String {
+        self.world.plant(name, labels).await
+    }
+
+    fn disturb(&self, rng: &mut fastrand::Rng) {
+        if rng.u32(0..4) == 0 {
+            self.world.fault(FAULTS[rng.usize(0..FAULTS.len())]);
+        }
+    }
+
+    fn calm(&self) {
+        self.world.calm();
+    }
+}
+
+/// Plays lives, each in a world of its own. A call of the doubles takes its time, most of all on a
+/// loaded machine: deadlines are for what never answers.
+async fn play<W: World + 'static>(group: &Group, world: impl AsyncFn(&Group) -> W) {
+    let (mut crashes, mut asked, mut bad) = (0, 0, Vec::new());
+    for seed in super::seeds() {
+        let life = group.group("world");
+        let state = super::state();
+        let now = Arc::new(AtomicI64::new(1_790_000_000_000));
+        let options = TrialOptions {
+            seed,
+            crashes: super::CRASHES,
+            timeout: Duration::from_secs(20),
+            state: state.path().to_owned(),
+            mode: Mode::On,
+        };
+        let world = world(&life).await;
+        let provider = Mutex::new((0, world.provider()));
+        let ground = Arc::new(On { world, provider });
+        let outcome = Trial::new(ground, now, options).play(&life).await;
+        assert!(life.stop().await.is_clean());
+        crashes += outcome.crashes;
+        asked += outcome.asked;
+        let of = |violation| format!("seed {seed}: {violation}");
+        bad.extend(outcome.violations.into_iter().map(of));
+    }
+    println!("{crashes} crashes, {asked} servers asked for");
+    assert_eq!(bad, Vec::<String>::new(), "{} violations", bad.len());
+    assert_eq!(crashes, super::crashes_of(super::seeds()));
+    assert!(asked > 0);
+}
+
+#[muster_tasks::test]
+async fn docker(group: Group) {
+    play(&group, async |group: &Group| DockerWorld::new(group)).await;
+}
+
+#[muster_tasks::test]
+async fn ec2(group: Group) {
+    play(&group, Ec2World::new).await;
+}
+
+#[muster_tasks::test]
+async fn exec(group: Group) {
+    play(&group, async |group: &Group| ExecWorld::new(group)).await;
+}
+
+#[muster_tasks::test]
+async fn hetzner(group: Group) {
+    play(&group, HetznerWorld::new).await;
+}
+
+#[muster_tasks::test]
+async fn openstack(group: Group) {
+    play(&group, NovaWorld::new).await;
+}
