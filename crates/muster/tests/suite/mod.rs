@@ -13,6 +13,7 @@ mod live_change;
 mod output_down;
 mod scaler;
 mod sentinel;
+mod sentinel_itself;
 mod servers;
 mod service_manager;
 pub(crate) mod support;
