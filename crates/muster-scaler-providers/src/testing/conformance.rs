@@ -362,7 +362,11 @@ async fn broken(world: &dyn World) {
     }
 }
 
-async fn create(provider: &dyn Provider, name: &str) -> String {
+/// Creates a server and gives its ID.
+///
+/// # Panics
+/// If it is not created.
+pub async fn create(provider: &dyn Provider, name: &str) -> String {
     match provider.create(&spec(name)).await {
         CreateAnswer::Created(id) => id,
         other => panic!("{name} is created: {other:?}"),

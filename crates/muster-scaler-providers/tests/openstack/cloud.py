@@ -6,7 +6,7 @@ and stand-ins for Glance and Neutron.
                             does; FRONT is what the catalog says of Nova's public endpoint
     cloud.py FOLDER         (for itself) Nova's services in one process, once its input has a line
 
-While there is a file FOLDER/down, the database of Nova's cell does not answer. Servers of the flavor `breaks`
+While there is a file FOLDER/down, the database of Nova's cell does not answer its API. Servers of the flavor `breaks`
 fail while they are built, and for those of the flavor `vast` there is no room.
 """
 
@@ -61,12 +61,14 @@ def nova():
     manage.ApiDbCommands().sync()
     cells = manage.CellV2Commands()
     cells.map_cell0(f"sqlite:///{folder}/nova_cell0.db")
-    cells.create_cell("cell1", f"sqlite:///{folder}/{CELL}", "fake:/")
+    # The API comes to the cell by a path of its own, so that an outage is between the two.
+    path = f"{folder}/./{CELL}"
+    cells.create_cell("cell1", f"sqlite:///{path}", "fake:/")
     manage.DbCommands().sync()
     sys.stdin.readline()
 
     def outage(connection, *_):
-        if connection.engine.url.database == str(folder / CELL) and (folder / "down").exists():
+        if connection.engine.url.database == path and (folder / "down").exists():
             raise DBConnectionError
 
     event.listen(Engine, "before_cursor_execute", outage)
@@ -217,6 +219,7 @@ def configure(keystone, placement, compute, glance, neutron):
         for number in range(2):
             write(f"{name}/{number}", base64.urlsafe_b64encode(os.urandom(32)).decode())
         (folder / name).chmod(0o700)
+    # Without its cache, Keystone needs a second of processor time for each token that it looks at.
     write("keystone.conf", f"""[DEFAULT]
 log_file = {folder}/keystone.log
 [database]
@@ -227,7 +230,8 @@ key_repository = {folder}/fernet
 [credential]
 key_repository = {folder}/credential
 [cache]
-enabled = false
+enabled = true
+backend = dogpile.cache.memory
 [identity]
 password_hash_rounds = 4
 """)
