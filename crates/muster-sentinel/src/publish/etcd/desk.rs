@@ -243,14 +243,11 @@ impl Desk {
     async fn summarize(&mut self, lease: Lease) -> Result<(), Error> {
         for (cluster, summary) in self.summaries.news(self.ledger.summaries()) {
             let key = self.key(&layout::summary(&cluster, &self.ledger.writer.id));
-            match &summary {
-                Some(summary) => {
-                    _ = self
-                        .client
-                        .put(key, summary.to_json(), Some(lease.id))
-                        .await?
-                }
-                None => _ = self.client.delete(&Range::key(key)).await?,
+            if let Some(summary) = &summary {
+                let json = summary.to_json();
+                self.client.put(key, json, Some(lease.id)).await?;
+            } else {
+                self.client.delete(&Range::key(key)).await?;
             }
             self.summaries.is_written(cluster, summary);
         }

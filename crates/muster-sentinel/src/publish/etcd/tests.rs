@@ -476,7 +476,8 @@ async fn the_end_is_told_if_that_is_wanted() {
             }
         }
     };
-    let last = timeout(PATIENCE, told).await.expect("the end is told");
+    let told = timeout(PATIENCE, Box::pin(told)).await;
+    let last = told.expect("the end is told");
     assert_eq!((last.state, last.writer.id.as_str()), (State::Unknown, "a"));
     assert_eq!(reader.read("/v1/reporters/a").await, None);
 }
