@@ -1,5 +1,8 @@
 //! One look, one decision, and what follows from it, again and again.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::desk::{Decide, Desk, DeskError, Keep, Nowhere, Opening};
 use crate::lease::Lease;
-use crate::listings::{self, ProviderSetup};
+use crate::listings::{Lister, ProviderSetup};
 use crate::observer::{Observe, Seen};
 use crate::reconcile::{Reconciler, Tools};
 use crate::records::Recorder;
@@ -141,8 +144,8 @@ impl Controller {
         let listed = |(id, provider): (&ProviderId, &ProviderSetup)| {
             let owner = setup.config.owner.clone();
             let clock = Arc::clone(&clock);
-            let desk = listings::Desk::new(id.clone(), provider.clone(), owner, clock);
-            (id.clone(), Arc::new(desk))
+            let lister = Lister::new(id.clone(), provider.clone(), owner, clock);
+            (id.clone(), Arc::new(lister))
         };
         let providers = setup.providers.iter().map(listed).collect();
         let tools = Tools::new(
@@ -335,7 +338,7 @@ impl Controller {
             at: now,
             pools: seen.pools,
             listings: providers
-                .map(|desk| (desk.id.clone(), desk.latest()))
+                .map(|lister| (lister.id.clone(), lister.latest()))
                 .collect(),
             runners: seen.runners,
             ended: seen.ended,
@@ -387,20 +390,20 @@ impl Controller {
                 .any(|s| s.provider == *id && of(s.state))
         };
         let mut waits = Vec::new();
-        for desk in self.tools().providers.values() {
+        for lister in self.tools().providers.values() {
             let config = &self.setup.config;
             let (tick, seldom) = (config.tick.get(), config.list_every.get());
-            let every = if asks(&desk.id) {
+            let every = if asks(&lister.id) {
                 tick.min(seldom)
             } else {
                 seldom
             };
-            if !desk.is_due(now - every + Duration::from_millis(1)) {
+            if !lister.is_due(now - every + Duration::from_millis(1)) {
                 continue;
             }
-            let desk = Arc::clone(desk);
+            let lister = Arc::clone(lister);
             let list = async move {
-                let _ = desk.list_after(now - Duration::from_millis(1)).await;
+                let _ = lister.list_after(now - Duration::from_millis(1)).await;
             };
             if let Ok(handle) = self.group.spawn("list", list) {
                 waits.push(handle);
@@ -477,10 +480,10 @@ impl Controller {
             decision,
             alarms,
             providers: providers
-                .map(|desk| {
+                .map(|lister| {
                     (
-                        desk.id.clone(),
-                        crate::status::provider(&desk.latest(), now),
+                        lister.id.clone(),
+                        crate::status::provider(&lister.latest(), now),
                     )
                 })
                 .collect(),

@@ -24,7 +24,7 @@ pub struct ProviderSetup {
 
 /// Asks a provider, with deadlines.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct Lister {
     pub(crate) id: ProviderId,
     pub(crate) setup: ProviderSetup,
     owner: String,
@@ -43,7 +43,7 @@ struct Latest {
     removed: VecDeque<(String, Time)>,
 }
 
-impl Desk {
+impl Lister {
     pub(crate) fn new(
         id: ProviderId,
         setup: ProviderSetup,

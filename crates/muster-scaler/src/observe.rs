@@ -11,6 +11,8 @@ mod poll;
 mod prometheus;
 mod promql;
 mod queries;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::desk::{Change, Desk, DeskError};
-use crate::listings;
+use crate::listings::Lister;
 use crate::runners::{Runners, RunnersError};
 
 /// So many actions go on at a time.
@@ -49,7 +49,7 @@ pub(crate) struct Tools {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) desk: Desk,
-    pub(crate) providers: BTreeMap<ProviderId, Arc<listings::Desk>>,
+    pub(crate) providers: BTreeMap<ProviderId, Arc<Lister>>,
     pub(crate) runners: Option<Arc<dyn Runners>>,
     pub(crate) counters: Arc<Counters>,
     /// What goes on, and what comes after it.
@@ -61,7 +61,7 @@ impl Tools {
         config: Arc<Config>,
         clock: Arc<Clock>,
         desk: Desk,
-        providers: BTreeMap<ProviderId, Arc<listings::Desk>>,
+        providers: BTreeMap<ProviderId, Arc<Lister>>,
         runners: Option<Arc<dyn Runners>>,
         counters: Arc<Counters>,
     ) -> Self {

@@ -10,7 +10,7 @@ use muster_scaler_core::{Happening, ProviderId, Server, ServerName, ServerState}
 use super::Tools;
 use crate::cloud_init::{self, Boot};
 use crate::desk::Change;
-use crate::listings;
+use crate::listings::Lister;
 use crate::runners::{MakeAnswer, RunnerSpec, Runners};
 use crate::store::Join;
 use crate::word;
@@ -26,7 +26,7 @@ impl Tools {
         if self.clock.now() < server.next_try {
             return;
         }
-        let Some(desk) = self.providers.get(provider) else {
+        let Some(lister) = self.providers.get(provider) else {
             let why = format!("provider {provider} is not configured");
             self.note(name, Happening::NotYet(why)).await;
             return;
@@ -62,7 +62,7 @@ impl Tools {
             // A runner object that was made is found by the next sweep.
             return;
         }
-        self.request(desk, &spec).await;
+        self.request(lister, &spec).await;
     }
 
     /// A runner object for the server. One that was made before is deleted first: its token is lost.
@@ -130,10 +130,10 @@ impl Tools {
         Ok((spec, join))
     }
 
-    async fn request(&self, desk: &listings::Desk, spec: &ServerSpec) {
+    async fn request(&self, lister: &Lister, spec: &ServerSpec) {
         self.counters.creates();
-        let answer = desk.setup.provider.create(spec);
-        let what = match muster_tasks::timeout(desk.setup.timeout, answer).await {
+        let answer = lister.setup.provider.create(spec);
+        let what = match muster_tasks::timeout(lister.setup.timeout, answer).await {
             Ok(CreateAnswer::Created(id) | CreateAnswer::AlreadyThere(id)) => Happening::Exists(id),
             Ok(CreateAnswer::Refused(refusal, why)) => Happening::Refused(refusal, why),
             Ok(CreateAnswer::Unknown(why)) => Happening::AnswerLost(why),

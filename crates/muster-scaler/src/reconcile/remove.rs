@@ -4,7 +4,7 @@ use muster_scaler_core::provider::{DeleteAnswer, DescribeAnswer, ListedServer, P
 use muster_scaler_core::{Happening, Server, ServerName};
 
 use super::Tools;
-use crate::listings;
+use crate::listings::Lister;
 
 /// How far a deletion came.
 enum Step {
@@ -28,12 +28,12 @@ impl Tools {
         if self.clock.now() < server.next_try {
             return;
         }
-        let Some(desk) = self.providers.get(&server.provider) else {
+        let Some(lister) = self.providers.get(&server.provider) else {
             let why = format!("provider {} is not configured", server.provider);
             self.note(name, Happening::DeleteFailed(why)).await;
             return;
         };
-        match self.remove_at(desk, &server).await {
+        match self.remove_at(lister, &server).await {
             Ok(Step::Gone) => {}
             Ok(Step::Accepted) => {
                 self.note(name, Happening::DeleteAccepted).await;
@@ -54,20 +54,20 @@ impl Tools {
             return;
         }
         if let Some(id) = &server.provider_id {
-            desk.removed(id, self.clock.now());
+            lister.removed(id, self.clock.now());
         }
         self.note(name, Happening::Removed).await;
     }
 
     /// Deletes all that the provider has under this name: one server, unless it has made two.
-    async fn remove_at(&self, desk: &listings::Desk, server: &Server) -> Result<Step, String> {
+    async fn remove_at(&self, lister: &Lister, server: &Server) -> Result<Step, String> {
         if let Some(id) = &server.provider_id
-            && let Step::Accepted = self.delete_ours(desk, id, server).await?
+            && let Step::Accepted = self.delete_ours(lister, id, server).await?
         {
             return Ok(Step::Accepted);
         }
         // A single look may be wrong; a complete listing that began after it decides.
-        let listing = desk.list_after(self.clock.now()).await?;
+        let listing = lister.list_after(self.clock.now()).await?;
         // One that the ledger has apart is deleted for itself.
         let ledger = self.desk.ledger();
         let apart = |id: &str| {
@@ -78,8 +78,8 @@ impl Tools {
             listed.label(label::NAME) == Some(&server.name.0) && !apart(&listed.id)
         };
         for listed in listing.servers.iter().filter(named) {
-            if let Step::Gone = self.delete_ours(desk, &listed.id, server).await? {
-                desk.removed(&listed.id, self.clock.now());
+            if let Step::Gone = self.delete_ours(lister, &listed.id, server).await? {
+                lister.removed(&listed.id, self.clock.now());
             } else {
                 return Ok(Step::Accepted);
             }
@@ -94,12 +94,12 @@ impl Tools {
     /// Deletes a server after a fresh look at whose it is.
     async fn delete_ours(
         &self,
-        desk: &listings::Desk,
+        lister: &Lister,
         id: &str,
         server: &Server,
     ) -> Result<Step, String> {
-        let provider = &desk.setup.provider;
-        let looked = muster_tasks::timeout(desk.setup.timeout, provider.describe(id)).await;
+        let provider = &lister.setup.provider;
+        let looked = muster_tasks::timeout(lister.setup.timeout, provider.describe(id)).await;
         match looked.map_err(|late| late.to_string())? {
             DescribeAnswer::Gone => return Ok(Step::Gone),
             DescribeAnswer::Unknown(why) => return Err(why),
@@ -117,7 +117,7 @@ impl Tools {
         }
         self.counters.deletes();
         let deleted = provider.delete(id, &self.config.owner);
-        let deleted = muster_tasks::timeout(desk.setup.timeout, deleted).await;
+        let deleted = muster_tasks::timeout(lister.setup.timeout, deleted).await;
         match deleted.map_err(|late| late.to_string())? {
             DeleteAnswer::Gone => Ok(Step::Gone),
             DeleteAnswer::Accepted => Ok(Step::Accepted),

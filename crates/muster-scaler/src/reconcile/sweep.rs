@@ -42,8 +42,8 @@ impl Tools {
     /// completely.
     fn listed_names(&self) -> Option<BTreeSet<String>> {
         let mut names = BTreeSet::new();
-        for desk in self.providers.values() {
-            let Reading::Known { value, .. } = desk.latest() else {
+        for lister in self.providers.values() {
+            let Reading::Known { value, .. } = lister.latest() else {
                 return None;
             };
             if !value.complete {
