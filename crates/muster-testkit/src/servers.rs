@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Process, Response, eventually, free_ports, request};
+use crate::{Process, eventually, free_ports, request};
 
 /// InfluxDB 1.6.
 #[derive(Debug)]
@@ -139,67 +139,6 @@ impl VictoriaMetrics {
     }
 }
 
-/// Prometheus.
-#[derive(Debug)]
-pub struct Prometheus {
-    _process: Process,
-    _directory: TempDir,
-    /// The HTTP port.
-    pub port: u16,
-}
-
-impl Prometheus {
-    /// Starts one that scrapes these ports of 127.0.0.1 at `/metrics` twice a second.
-    ///
-    /// # Panics
-    /// If it is not installed or does not start.
-    pub fn scraping(targets: &[u16]) -> Self {
-        let [port] = free_ports();
-        let directory = tempfile::tempdir().expect("a folder");
-        let list: Vec<String> = targets
-            .iter()
-            .map(|port| format!("'127.0.0.1:{port}'"))
-            .collect();
-        let config = format!(
-            "global:\n  scrape_interval: 500ms\nscrape_configs:\n- job_name: test\n  \
-             static_configs:\n  - targets: [{}]\n",
-            list.join(", ")
-        );
-        let file = directory.path().join("prometheus.yml");
-        fs::write(&file, config).expect("the configuration");
-        let mut command = Command::new("prometheus");
-        command.args([
-            format!("--config.file={}", file.display()),
-            format!("--storage.tsdb.path={}/data", directory.path().display()),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-            "--log.level=warn".to_owned(),
-        ]);
-        let process = Process::start(command, directory.path(), "prometheus");
-        eventually("Prometheus answers", || {
-            request(port, "GET", "/-/ready", &[], "").filter(|answer| answer.status == 200)
-        });
-        Self {
-            _process: process,
-            _directory: directory,
-            port,
-        }
-    }
-
-    /// The result of an instant query.
-    ///
-    /// # Panics
-    /// If it does not answer.
-    pub fn query(&self, query: &str) -> Vec<serde_json::Value> {
-        let path = format!("/api/v1/query?query={}", encode(query));
-        let answer: Response =
-            request(self.port, "GET", &path, &[], "").expect("Prometheus answers");
-        answer.json()["data"]["result"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
-    }
-}
-
 /// Prometheus' exporter of a host's metrics.
 #[derive(Debug)]
 pub struct NodeExporter {
@@ -232,7 +171,7 @@ impl NodeExporter {
 }
 
 /// Percent-encodes a query's value.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let keep = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     let byte = |b| {
         if keep(b) {
