@@ -119,7 +119,7 @@ impl<'a> PoolRound<'a> {
     }
 
     fn unknown(&mut self, round: &mut Round<'a>, at: usize) {
-        if !self.join(round, at) && self.members[at].server.is_absent() {
+        if !self.join(round, at) && self.is_gone(round, at) {
             self.fail(round, at, "it never appeared at its provider".to_owned());
         }
     }
@@ -136,7 +136,7 @@ impl<'a> PoolRound<'a> {
                 let why = format!("its provider says: {why}");
                 self.fail(round, at, why);
             }
-            _ if member.server.is_absent() => {
+            _ if self.is_gone(round, at) => {
                 self.fail(round, at, "its provider has it no more".to_owned());
             }
             _ if late && member.has_joined(round, hosts_known) == Some(false) => {
@@ -151,6 +151,14 @@ impl<'a> PoolRound<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether its provider has it no more and it has certainly not joined: a listing may leave out what
+    /// runs jobs.
+    fn is_gone(&self, round: &Round<'a>, at: usize) -> bool {
+        let member = &self.members[at];
+        let joined = member.has_joined(round, self.hosts_known(round));
+        member.server.is_absent() && joined == Some(false)
     }
 
     fn hosts_known(&self, round: &Round<'a>) -> bool {
@@ -170,10 +178,6 @@ impl<'a> PoolRound<'a> {
     fn joined(&mut self, round: &mut Round<'a>, at: usize) {
         let member = &self.members[at];
         let server = &member.server;
-        if server.is_absent() {
-            self.remove(round, at, "its provider has it no more");
-            return;
-        }
         if let Look::View(view) = member.view
             && round.gitlab(&view.paused) == Some(&true)
             && let Reading::Known { at: seen, .. } = &view.paused
@@ -206,9 +210,7 @@ impl<'a> PoolRound<'a> {
 
     fn quarantined(&mut self, round: &mut Round<'a>, at: usize) {
         self.members[at].verdict = Verdict::Quarantined;
-        if self.members[at].server.is_absent() {
-            self.remove(round, at, "its provider has it no more");
-        } else if self.members[at].server.down_since.is_none() {
+        if self.members[at].server.down_since.is_none() {
             self.fact(round, at, Happening::Recovered);
         } else {
             self.note_idle(round, at);

@@ -51,6 +51,10 @@ impl<'a> PoolRound<'a> {
     fn must_go(&self, at: usize, now: Time, spent: bool) -> Option<&'static str> {
         let server = &self.members[at].server;
         match server.state {
+            // A listing may leave out what runs jobs: whether it does is GitLab's word.
+            ServerState::Joined | ServerState::Quarantined if server.is_absent() => {
+                Some("its provider has it no more")
+            }
             ServerState::Joined | ServerState::Quarantined if now >= server.expires => {
                 Some("its lifetime is over")
             }

@@ -1,5 +1,6 @@
 //! Draining servers: paused, seen empty twice, deleted.
 
+use super::DEAD_AFTER;
 use super::round::{Look, PoolRound, Round};
 use crate::decision::Action;
 use crate::explanation::Verdict;
@@ -8,13 +9,20 @@ use crate::{Happening, Reading, Time};
 impl<'a> PoolRound<'a> {
     pub(super) fn draining(&mut self, round: &mut Round<'a>, at: usize) {
         self.members[at].verdict = Verdict::Draining;
-        if self.members[at].server.is_absent() {
+        if round.is_reduced() && self.is_lost(round, at) {
             self.remove(round, at, "its provider has it no more");
             return;
         }
         self.look_at_pause(round, at);
         self.look_for_jobs(round, at);
         self.end_drain(round, at);
+    }
+
+    /// Whether neither its provider nor the metrics have it any more: nobody else can tell of its jobs.
+    fn is_lost(&self, round: &Round<'a>, at: usize) -> bool {
+        let server = &self.members[at].server;
+        let down = server.down_since.map(|since| round.now.since(since));
+        server.is_absent() && down.is_some_and(|down| down >= DEAD_AFTER)
     }
 
     /// Whether the runner is paused; if it is not, it is paused again.

@@ -1,8 +1,11 @@
 //! Metrics that are missing, partial, old or wrong: no server is taken away, and it is told by the
 //! second look.
 
+use std::collections::BTreeSet;
+
+use muster_scaler_core::provider::Listing;
 use muster_scaler_core::{
-    Event, Happening, Host, Ledger, Observation, Reading, RunnerView, Server, ServerName,
+    Action, Event, Happening, Host, Ledger, Observation, Reading, RunnerView, Server, ServerName,
     ServerState, Time,
 };
 
@@ -98,6 +101,51 @@ fn each_host(seen: &mut Observation, mut change: impl FnMut(usize, &mut Host)) {
             change(number, host);
         }
     }
+}
+
+/// A provider that leaves servers out of a listing and calls it complete: whoever runs jobs is not
+/// deleted, as GitLab knows better; who runs none is drained first.
+#[test]
+fn servers_that_a_listing_leaves_out_lose_no_job() {
+    let (mut ledger, names) = begin();
+    let mut now = START + seconds(3600);
+    let mut deleted = BTreeSet::new();
+    for look in 0..60 {
+        now = now + seconds(10);
+        // One of the three has no job from some time on; it is paused when that was asked for.
+        let mut seen = well(&names, now, 12, 9);
+        if let Reading::Known { value, .. } = &mut seen.runners {
+            let view = value.get_mut(&names[0]).unwrap();
+            let drain = &ledger.servers[&names[0]].drain;
+            view.paused = Reading::known(drain.is_some(), now);
+            view.running = Reading::known(if look < 20 { 3 } else { 0 }, now);
+        }
+        if look >= 20 {
+            each_host(&mut seen, |_, host| {
+                if host.server.as_ref() == Some(&names[0]) {
+                    host.running = Reading::known(0, now);
+                }
+            });
+        }
+        let listing = Listing {
+            servers: Vec::new(),
+            complete: true,
+            began: now,
+        };
+        let id = format!("{POOL}/0").parse().unwrap();
+        seen.listings.insert(id, Reading::known(listing, now));
+        let decision = step(&config(), &seen, &mut ledger, now);
+        for action in &decision.actions {
+            if let Action::Delete(name) = action {
+                assert!(look > 20, "it runs jobs");
+                deleted.insert(name.clone());
+            }
+        }
+        if deleted.contains(&names[0]) {
+            break;
+        }
+    }
+    assert_eq!(deleted, BTreeSet::from([names[0].clone()]));
 }
 
 #[test]

@@ -120,7 +120,6 @@ async fn hetzner(group: Group) {
 }
 
 #[muster_tasks::test]
-#[ignore = "in about one of thirty lives a job is killed: no server is left, touched or doubled"]
 async fn openstack(group: Group) {
     play(&group, NovaWorld::new).await;
 }
