@@ -176,9 +176,9 @@ fn goroutine(root: &Group, query: &Query<'_>) -> Result<Response, Response> {
     Ok(match query.number("debug", 0)? {
         0 => Response::file(
             "attachment; filename=\"goroutine\"",
-            goroutines::profile(&root.groups()),
+            goroutines::profile(root.groups()),
         ),
-        1 => Response::text(goroutines::counts(&root.groups())),
+        1 => Response::text(goroutines::counts(root.groups())),
         _ => {
             let options = SnapshotOptions {
                 max_tasks: query.number("limit", LISTED)?,

@@ -36,6 +36,12 @@ impl Name {
             Repr::Shared(text) => text,
         }
     }
+
+    /// Whether it was made while the program ran, as of a key: then it says which task it is, not what kind of task.
+    #[cfg(feature = "debug")]
+    pub(crate) fn is_made(&self) -> bool {
+        matches!(self.0, Repr::Shared(_))
+    }
 }
 
 impl Deref for Name {

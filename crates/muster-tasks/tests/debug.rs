@@ -5,7 +5,7 @@
 use std::future::pending;
 
 use muster_tasks::debug::{Response, handle};
-use muster_tasks::{AwaitLabel, Group, SnapshotOptions, TaskState};
+use muster_tasks::{AwaitLabel, Group, Keyed, SnapshotOptions, TaskState};
 use serde_json::Value;
 
 fn text(response: &Response) -> &str {
@@ -130,5 +130,40 @@ async fn tasks_are_goroutines_too(root: Group) {
             .any(|w| w == text.as_bytes())
     };
     assert!(holds("tasks_are_goroutines_too/jobs.fetch") && holds("await") && holds("reply"));
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
+async fn tasks_that_are_told_apart_by_their_names_are_one_function(root: Group) {
+    let keyed = Keyed::new(&root);
+    for key in 0..5 {
+        let waits = |_| pending::<()>().at("reply");
+        keyed.start(format!("peer (\"{key}\")"), waits).unwrap();
+    }
+    root.go("other", pending::<()>()).unwrap();
+    while root
+        .groups()
+        .iter()
+        .any(|count| count.label.is_empty() && count.name != "other")
+    {
+        tokio::task::yield_now().await;
+    }
+    let counts = get(&root, "/debug/pprof/goroutine?debug=1").await;
+    let function = "tasks_that_are_told_apart_by_their_names_are_one_function.*";
+    assert!(
+        text(&counts).contains(&format!(
+            "5 @ 0x1\n# labels: {{\"await\":\"reply\"}}\n#\t0x1\t{function}+0x0"
+        )),
+        "{}",
+        text(&counts)
+    );
+    let stacks = get(&root, "/debug/pprof/goroutine?debug=2").await;
+    let stacks = text(&stacks);
+    assert_eq!(stacks.matches(&format!("\n{function}()\n")).count(), 5);
+    let labels = "[select] {await: \"reply\", task: \"peer (\\\"3\\\")\"}:\n";
+    assert!(stacks.contains(labels), "{stacks}");
+    // Where tasks are shown as tasks they have their names.
+    let groups = get(&root, "/debug/tasks/groups").await;
+    assert!(text(&groups).contains("/peer (\"4\") \"reply\""));
     assert!(root.stop().await.is_clean());
 }

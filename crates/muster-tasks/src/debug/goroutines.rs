@@ -4,18 +4,58 @@
 //! it, and whose callers are its groups up to the root. A task waits for whatever wakes it first, so it is
 //! shown as a goroutine that waits in a `select`: leak hunters know by this that it needs another to go on.
 //! Its own label is a label of the goroutine, `await`.
+//!
+//! A function is code, and of one line: leak hunters count the goroutines of each. So tasks whose names were made while
+//! the program ran, as those of keys, are one function `*`; in the form `debug=2` the name is a label, `task`.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
 use super::pprof::{Frame, ProfileWriter};
+use crate::name::Name;
 use crate::{GroupCount, GroupSnapshot, Snapshot, TaskInfo, TaskState};
 
 /// What a goroutine that waits in a `select` has called, the innermost first.
 const PARKED: [&str; 2] = ["runtime.gopark", "runtime.selectgo"];
 
-/// The binary form: one sample for each group, name, spawn line and label.
-pub(super) fn profile(counts: &[GroupCount]) -> Vec<u8> {
+/// The name of all tasks of one line whose names were made.
+const ANY: &str = "*";
+
+/// A task's name as that of a function.
+fn kind(name: &Name) -> &str {
+    if name.is_made() { ANY } else { name }
+}
+
+/// Adds up those that are one function.
+fn by_function(counts: Vec<GroupCount>) -> Vec<GroupCount> {
+    let mut places = HashMap::new();
+    let mut all: Vec<GroupCount> = Vec::new();
+    for mut count in counts {
+        if count.name.is_made() {
+            count.name = ANY.into();
+            let key = (count.group.clone(), count.location.clone(), count.label);
+            match places.entry(key) {
+                Entry::Occupied(place) => {
+                    let same: &mut GroupCount = &mut all[*place.get()];
+                    same.live += count.live;
+                    same.oldest = same.oldest.max(count.oldest);
+                    continue;
+                }
+                Entry::Vacant(place) => _ = place.insert(all.len()),
+            }
+        }
+        all.push(count);
+    }
+    all.sort_by_key(|count| Reverse(count.live));
+    all
+}
+
+/// The binary form: one sample for each group, function, spawn line and label.
+pub(super) fn profile(counts: Vec<GroupCount>) -> Vec<u8> {
+    let counts = &by_function(counts);
     let mut writer = ProfileWriter::new(&[("goroutine", "count")]);
     // Who looks at the profile wants to see tasks.
     writer.hide("runtime\\.(gopark|selectgo)");
@@ -58,7 +98,8 @@ fn stack(count: &GroupCount) -> impl Iterator<Item = Frame> {
 }
 
 /// The form `debug=1`: counts as text.
-pub(super) fn counts(counts: &[GroupCount]) -> String {
+pub(super) fn counts(counts: Vec<GroupCount>) -> String {
+    let counts = &by_function(counts);
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write_all_counts(&mut out, counts);
@@ -114,10 +155,13 @@ fn write_task(out: &mut String, task: &TaskInfo) -> fmt::Result {
         ..
     } = task;
     out.push(']');
-    if !task.label.is_empty() {
-        write!(out, " {{await: {:?}}}", task.label)?;
+    match (task.label, name.is_made()) {
+        ("", false) => {}
+        ("", true) => write!(out, " {{task: {:?}}}", name.as_str())?,
+        (label, false) => write!(out, " {{await: {label:?}}}")?,
+        (label, true) => write!(out, " {{await: {label:?}, task: {:?}}}", name.as_str())?,
     }
-    writeln!(out, ":\n{}()", function(group, name))?;
+    writeln!(out, ":\n{}()", function(group, kind(name)))?;
     writeln!(out, "\t{location} +0x0")?;
     writeln!(out, "created by {}", function(group, "spawn"))?;
     writeln!(out, "\t{location} +0x0")
