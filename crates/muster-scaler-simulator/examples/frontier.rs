@@ -99,7 +99,7 @@ fn plot(file: &str, seeds: u64) {
     };
     let frontier = measure(&options);
     print!("{}", text::table(&frontier));
-    bar(&frontier, -1.0);
+    bar(&frontier, "Muster", text::BAR_STAGES);
     let svg = Picture::of(&frontier).svg(&frontier);
     if let Err(error) = std::fs::write(file, svg) {
         eprintln!("failed to write {file}: {error}");
@@ -137,17 +137,14 @@ fn bars(seeds: u64) {
         } else {
             -text::BAR_SINGLE
         };
-        bar(&frontier, least);
+        bar(&frontier, "Muster", least);
         println!();
     }
 }
 
-fn bar(frontier: &Frontier, least: f64) {
-    for family in frontier.families() {
-        if family.starts_with("Muster")
-            && let Some(saving) = frontier.saving(family, "taskscaler")
-        {
-            print!("{}", text::saving(&saving, least));
-        }
+/// What a family saves beside the taskscaler.
+fn bar(frontier: &Frontier, family: &str, least: f64) {
+    if let Some(saving) = frontier.saving(family, "taskscaler") {
+        print!("{}", text::saving(&saving, least));
     }
 }
