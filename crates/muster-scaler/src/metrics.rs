@@ -62,9 +62,10 @@ pub fn write(status: &Status, batch: &mut Batch) {
     }
     for (id, provider) in &status.providers {
         let mut metric = batch.metric("muster_scaler").tag("owner", owner);
-        metric
-            .add_tag("provider", id.to_string())
-            .add_field("observation_healthy", i64::from(provider.error.is_none()));
+        metric.add_tag("provider", id.to_string()).add_field(
+            "observation_healthy",
+            i64::from(provider.error.is_none() && provider.complete),
+        );
         if let Some(age) = provider.age_ms {
             metric.add_field("observation_age_seconds", age as f64 / 1000.0);
         }

@@ -78,6 +78,7 @@ impl<'a> PoolRound<'a> {
         }
         for at in 0..self.config.provider.len() {
             self.alarm_of_provider(round, at);
+            self.alarm_of_listing(round, at);
         }
         let wait = self.seen.and_then(|seen| round.metric(&seen.wait_p95));
         if let Some(wait) = wait.filter(|wait| *wait > self.config.target_wait_p95.get()) {
@@ -118,6 +119,20 @@ impl<'a> PoolRound<'a> {
             );
             round.alarm("boots_fail", pool, text);
         }
+    }
+
+    /// A provider may have more servers than it lists.
+    fn alarm_of_listing(&self, round: &mut Round<'a>, at: usize) {
+        let text = match round.observation.listings.get(&self.provider_id(at)) {
+            Some(Reading::Unknown { why }) => {
+                format!("provider {at} does not list its servers: {why}")
+            }
+            Some(Reading::Known { value, .. }) if !value.complete => format!(
+                "provider {at} does not list all of its servers: those that it leaves out count as there"
+            ),
+            _ => return,
+        };
+        round.alarm("provider_unclear", Some(&self.config.name), text);
     }
 }
 

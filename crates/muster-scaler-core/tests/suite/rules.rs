@@ -308,6 +308,29 @@ fn a_draining_server_is_taken_back_before_one_is_asked_for() {
 }
 
 #[test]
+fn a_provider_that_does_not_list_all_is_alarmed_about() {
+    let listing = |complete| muster_scaler_core::provider::Listing {
+        servers: Vec::new(),
+        complete,
+        began: START,
+    };
+    let check = |reading, alarms: usize| {
+        let mut seen = two_hosts(0, 0, START);
+        let id = format!("{POOL}/0").parse().unwrap();
+        seen.listings.insert(id, reading);
+        let decision = decide(&config(), &seen, &ledger([]), START);
+        let unclear = decision
+            .alarms
+            .iter()
+            .filter(|a| a.code == "provider_unclear");
+        assert_eq!(unclear.count(), alarms);
+    };
+    check(Reading::known(listing(true), START), 0);
+    check(Reading::known(listing(false), START), 1);
+    check(Reading::unknown("the answer is no JSON"), 1);
+}
+
+#[test]
 fn a_lost_answer_is_decided_by_two_complete_listings() {
     let mut unknown = server(1, ServerState::Unknown);
     unknown.provider_id = None;
