@@ -101,13 +101,13 @@ impl TlsClientOptions {
         let roots = if self.tls_ca.is_empty() {
             pem::system_roots()
         } else {
-            pem::roots([self.tls_ca.as_str()])?
+            Arc::new(pem::roots([self.tls_ca.as_str()])?)
         };
         if roots.is_empty() {
             // A system without certificates: nothing can be trusted, which is said at connecting.
             return Ok(Arc::new(NoCertificate(provider())));
         }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, provider())
             .build()
             .map_err(|error| PluginError::new("set up TLS").because(error))?;
         let name = self.server_name();

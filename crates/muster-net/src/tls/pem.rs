@@ -1,11 +1,17 @@
 //! Certificates and keys from files.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use muster_plugin::PluginError;
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The system's certificates are read anew after so long.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// All certificates of a file, at least one.
 pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, PluginError> {
@@ -48,10 +54,20 @@ pub(super) fn roots<'a>(
     Ok(roots)
 }
 
-/// The certificates that the system trusts. A system without any is no error here: what needs
-/// them fails when it connects.
-pub(super) fn system_roots() -> RootCertStore {
+/// The certificates that the system trusts, as they were within the last minute. A system without any
+/// is no error here: what needs them fails when it connects.
+pub(super) fn system_roots() -> Arc<RootCertStore> {
+    // There are hundreds, and each component with a client asks for them.
+    static READ: Mutex<Option<(Instant, Arc<RootCertStore>)>> = Mutex::new(None);
+    let mut read = READ.lock();
+    if let Some((at, roots)) = &*read
+        && at.elapsed() < FRESH
+    {
+        return Arc::clone(roots);
+    }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = Arc::new(roots);
+    *read = Some((Instant::now(), Arc::clone(&roots)));
     roots
 }
