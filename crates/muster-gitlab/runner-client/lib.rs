@@ -1,0 +1,1 @@
+//! The GitLab double before a runner client that others wrote: see `tests/jobs.rs`.
