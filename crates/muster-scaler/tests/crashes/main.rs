@@ -29,12 +29,15 @@ fn crashes_of(seeds: std::ops::Range<u64>) -> u32 {
     u32::try_from(seeds.count()).unwrap() * CRASHES
 }
 
-/// The seeds to play with: `LIVES` of them from `SEED` on.
-fn seeds() -> std::ops::Range<u64> {
+/// The seeds to play with: `LIVES` of them, or so many if that is not set, from `SEED` on.
+fn seeds(lives: u64) -> std::ops::Range<u64> {
     let number = |name, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
-    let (first, lives) = (number("SEED", 0), number("LIVES", 40));
+    let (first, lives) = (number("SEED", 0), number("LIVES", lives));
     first..first + lives
 }
+
+/// The lives of the scaler before the model provider.
+const LIVES: u64 = 40;
 
 /// A directory for a scaler's state; in memory where that is possible: here no power fails, and waiting
 /// for the disk would take most of the time.
@@ -62,7 +65,7 @@ async fn play(group: &Group, seed: u64, crashes: u32, mode: Mode) -> Outcome {
 async fn a_thousand_crashes_leave_nothing_behind(group: Group) {
     let (mut crashes, mut asked, mut done) = (0, 0, 0);
     let mut bad = Vec::new();
-    for seed in seeds() {
+    for seed in seeds(LIVES) {
         let outcome = play(&group, seed, CRASHES, Mode::On).await;
         crashes += outcome.crashes;
         asked += outcome.asked;
@@ -73,7 +76,7 @@ async fn a_thousand_crashes_leave_nothing_behind(group: Group) {
     }
     println!("{crashes} crashes, {asked} servers asked for, {done} jobs done");
     assert_eq!(bad, Vec::<String>::new(), "{} violations", bad.len());
-    assert_eq!(crashes, crashes_of(seeds()));
+    assert_eq!(crashes, crashes_of(seeds(LIVES)));
     assert!(asked > 0 && done > 0);
 }
 
