@@ -7,7 +7,7 @@ use muster_plugin::compliance::{Plugin, Running, Stage};
 use muster_plugin::{Input, Kind, PluginRow, ServiceInput};
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn input(row: &PluginRow, options: &str) -> Box<dyn Input> {
     match Stage::build(row, &toml::from_str(options).unwrap()) {
