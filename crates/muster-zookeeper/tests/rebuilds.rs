@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use muster_tasks::{Group, timeout};
-use muster_testkit::{ZooKeeper, eventually, usage_of_this_process};
+use muster_testkit::{Usage, ZooKeeper, eventually, usage_of_this_process};
 use muster_zookeeper::{Fault, Mode, Options, Session};
 
 /// How many; `MUSTER_REBUILDS` says another number.
@@ -25,6 +25,21 @@ async fn connected(session: &Session) {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// What is used while a client serves, and how many rebuilds there were. A session says for a moment that it is
+/// connected when its client has just died: the writes on both sides and the unmoved count tell that one lived.
+async fn settled(session: &Session, root: &Group) -> (u64, Usage, usize) {
+    loop {
+        connected(session).await;
+        let rebuilds = session.stats().rebuilds;
+        let before = session.put("/a", b"x".to_vec(), None).await;
+        let found = (rebuilds, usage_of_this_process(), root.count());
+        let after = session.put("/a", b"y".to_vec(), None).await;
+        if before.is_ok() && after.is_ok() && session.stats().rebuilds == rebuilds {
+            return found;
+        }
+    }
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,13 +62,13 @@ async fn a_rebuild_leaves_nothing_behind(root: Group) {
         _ => Fault::PanicInConnect,
     };
     let goal = rebuilds();
-    let mut settled = None;
+    let mut begin = None;
     loop {
         connected(&session).await;
         let done = session.stats().rebuilds;
         // The first ones fill what is kept for good: the reactor's thread, the allocator's arenas.
-        if done >= goal / 4 && settled.is_none() {
-            settled = Some((done, usage_of_this_process(), root.count()));
+        if done >= goal / 4 && begin.is_none() {
+            begin = Some(settled(&session, &root).await);
         }
         if done >= goal {
             break;
@@ -61,10 +76,9 @@ async fn a_rebuild_leaves_nothing_behind(root: Group) {
         // It may have ended before it is told.
         let _ = session.inject(fault(done)).await;
     }
-    let (first, before, tasks) = settled.unwrap();
-    connected(&session).await;
-    session.put("/a", b"x".to_vec(), None).await.unwrap();
-    let (after, stats) = (usage_of_this_process(), session.stats());
+    let (first, before, tasks) = begin.unwrap();
+    let (_, after, _) = settled(&session, &root).await;
+    let stats = session.stats();
     println!(
         "{} rebuilds: {before:?} -> {after:?}; {stats:?}",
         stats.rebuilds - first
