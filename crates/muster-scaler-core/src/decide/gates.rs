@@ -87,7 +87,8 @@ impl<'a> PoolRound<'a> {
         for at in 0..self.members.len() {
             let server = &self.members[at].server;
             let returns = server.drain.as_ref().is_some_and(|drain| drain.may_return);
-            if taken == most || server.state != ServerState::Draining || !returns {
+            let there = server.state == ServerState::Draining && !server.is_absent();
+            if taken == most || !there || !returns {
                 continue;
             }
             let name = server.name.clone();

@@ -297,6 +297,17 @@ fn a_draining_server_is_taken_back_before_one_is_asked_for() {
             .contains(&Action::Unpause(draining.name.clone()))
     );
     assert_eq!(creates(&decision), 0);
+    // What its provider has no more does not come back.
+    let mut absent = draining.clone();
+    absent.absences = muster_scaler_core::ABSENCES;
+    let decision = decide(
+        &config(),
+        &two_hosts(4, 8, START),
+        &ledger([absent.clone()]),
+        START,
+    );
+    assert!(!decision.actions.contains(&Action::Unpause(absent.name)));
+    assert_eq!(creates(&decision), 1);
     draining.drain.as_mut().unwrap().may_return = false;
     let decision = decide(
         &config(),
