@@ -106,7 +106,7 @@ impl Desk {
     /// Starts the writer, on a thread of the group.
     pub(crate) fn open(group: &Group, opening: Opening) -> Result<Self, muster_tasks::Closed> {
         let (requests, inbox) = mpsc::channel(QUEUE);
-        let (publish, ledger) = watch::channel(Arc::new(opening.kept.ledger.clone()));
+        let (publish, ledger) = watch::channel(Arc::clone(&opening.kept.ledger));
         let writer = Writer {
             opening,
             publish,
@@ -196,11 +196,11 @@ impl Writer {
                         join: None,
                     };
                     match self.apply(change) {
-                        Ok(()) => {
+                        Ok(events) => {
                             if let Some(recorder) = &self.opening.recorder {
                                 lines.push(recorder.decision(&observation, &decision));
                             }
-                            all.extend(decision.events.iter().cloned());
+                            all.extend(events);
                             told.push(Box::new(move |result| {
                                 let _ = answer.send(result.map(|()| decision));
                             }));
@@ -208,19 +208,16 @@ impl Writer {
                         Err(misfit) => _ = answer.send(Err(misfit.into())),
                     }
                 }
-                Request::Change(change, answer) => {
-                    let events = change.events.clone();
-                    match self.apply(change) {
-                        Ok(()) => {
-                            if let Some(recorder) = &self.opening.recorder {
-                                lines.push(recorder.events(&events));
-                            }
-                            all.extend(events);
-                            told.push(Box::new(move |result| _ = answer.send(result)));
+                Request::Change(change, answer) => match self.apply(change) {
+                    Ok(events) => {
+                        if let Some(recorder) = &self.opening.recorder {
+                            lines.push(recorder.events(&events));
                         }
-                        Err(misfit) => _ = answer.send(Err(misfit.into())),
+                        all.extend(events);
+                        told.push(Box::new(move |result| _ = answer.send(result)));
                     }
-                }
+                    Err(misfit) => _ = answer.send(Err(misfit.into())),
+                },
                 Request::Join(word, answer) => match self.take_join(&word) {
                     Some((name, config, event)) => {
                         if let Some(recorder) = &self.opening.recorder {
@@ -245,7 +242,7 @@ impl Writer {
                     recorder.write(&lines, &from.ledger, self.opening.kept.at);
                 }
                 self.opening.counters.committed(&from.ledger, &all);
-                let ledger = Arc::new(self.opening.kept.ledger.clone());
+                let ledger = Arc::clone(&self.opening.kept.ledger);
                 self.publish.send_replace(ledger);
                 told.into_iter().for_each(|told| told(Ok(())));
             }
@@ -257,12 +254,14 @@ impl Writer {
         }
     }
 
-    /// All of it, or nothing.
-    fn apply(&mut self, change: Change) -> Result<(), Misfit> {
+    /// All of it, or nothing. Gives back the events.
+    fn apply(&mut self, change: Change) -> Result<Vec<Event>, Misfit> {
         let kept = &mut self.opening.kept;
-        let before = kept.ledger.clone();
+        // Whoever looks at the ledger as it was keeps it; it is copied once, whatever the change.
+        let before = Arc::clone(&kept.ledger);
+        let ledger = Arc::make_mut(&mut kept.ledger);
         for event in &change.events {
-            if let Err(misfit) = kept.ledger.apply(event) {
+            if let Err(misfit) = ledger.apply(event) {
                 kept.ledger = before;
                 return Err(misfit);
             }
@@ -273,7 +272,7 @@ impl Writer {
         let servers = &kept.ledger.servers;
         let waits = |name: &ServerName| servers.get(name).is_some_and(|s| s.joined.is_none());
         kept.joins.retain(|name, _| waits(name));
-        Ok(())
+        Ok(change.events)
     }
 
     fn take_join(&mut self, word: &str) -> Option<(ServerName, String, Event)> {

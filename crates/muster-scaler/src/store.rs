@@ -13,6 +13,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use muster_scaler_core::memory::Memory;
 use muster_scaler_core::{Ledger, PausedHost, Server, ServerName, Time};
@@ -75,7 +76,8 @@ impl std::fmt::Debug for Join {
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Kept {
-    pub(crate) ledger: Ledger,
+    /// Shared: who looks at it keeps what it was.
+    pub(crate) ledger: Arc<Ledger>,
     /// By the server that has not joined yet.
     pub(crate) joins: BTreeMap<ServerName, Join>,
     /// When it was written last.
@@ -264,21 +266,21 @@ fn read(database: &Database) -> Result<(i64, Kept), Failed> {
     write.open_table(JOINS)?;
     write.commit()?;
     let read = database.begin_read()?;
-    let mut kept = Kept::default();
+    let (mut kept, mut ledger) = (Kept::default(), Ledger::default());
     let meta = read.open_table(META)?;
     kept.at = Time::from_millis(meta.get("at")?.map_or(0, |at| at.value()));
     let decisions = meta.get("decisions")?.map_or(0, |number| number.value());
-    kept.ledger.decisions = u64::try_from(decisions).unwrap_or_default();
+    ledger.decisions = u64::try_from(decisions).unwrap_or_default();
     for row in read.open_table(SERVERS)?.iter()? {
         let (name, server) = row?;
         let server: Server = parse(server.value())?;
         let name = ServerName(name.value().to_owned());
-        kept.ledger.servers.insert(name, server);
+        ledger.servers.insert(name, server);
     }
     for row in read.open_table(HOSTS)?.iter()? {
         let (runner, host) = row?;
         let host: PausedHost = parse(host.value())?;
-        kept.ledger.paused_hosts.insert(runner.value(), host);
+        ledger.paused_hosts.insert(runner.value(), host);
     }
     for row in read.open_table(JOINS)?.iter()? {
         let (name, join) = row?;
@@ -287,8 +289,9 @@ fn read(database: &Database) -> Result<(i64, Kept), Failed> {
     }
     if let Some(memory) = read.open_table(MEMORY)?.get("memory")? {
         // It is learnt anew where it cannot be read.
-        kept.ledger.memory = parse::<Memory>(memory.value()).unwrap_or_default();
+        ledger.memory = parse::<Memory>(memory.value()).unwrap_or_default();
     }
+    kept.ledger = Arc::new(ledger);
     Ok((found, kept))
 }
 

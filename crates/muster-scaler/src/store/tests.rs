@@ -42,7 +42,8 @@ fn kept(servers: &BTreeMap<u8, u32>, hosts: &[u64], decisions: u64) -> Kept {
         at: Time::from_secs(i64::try_from(decisions).unwrap()),
         ..Kept::default()
     };
-    kept.ledger.decisions = decisions;
+    let ledger = Arc::make_mut(&mut kept.ledger);
+    ledger.decisions = decisions;
     for (number, failed) in servers {
         let server = server(&format!("s{number}"), *failed);
         let join = Join {
@@ -50,7 +51,7 @@ fn kept(servers: &BTreeMap<u8, u32>, hosts: &[u64], decisions: u64) -> Kept {
             config: "token".to_owned(),
         };
         kept.joins.insert(server.name.clone(), join);
-        kept.ledger.servers.insert(server.name.clone(), server);
+        ledger.servers.insert(server.name.clone(), server);
     }
     for runner in hosts {
         let host = PausedHost {
@@ -60,7 +61,7 @@ fn kept(servers: &BTreeMap<u8, u32>, hosts: &[u64], decisions: u64) -> Kept {
             since: Time::from_secs(2),
             until: Time::from_secs(9),
         };
-        kept.ledger.paused_hosts.insert(*runner, host);
+        ledger.paused_hosts.insert(*runner, host);
     }
     kept
 }
