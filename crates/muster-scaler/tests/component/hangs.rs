@@ -55,6 +55,22 @@ impl Mute {
 }
 
 /// A scaler all of whose sources are mute, each with this deadline.
+/// A Prometheus, a GitLab and a provider.
+async fn three(group: &Group) -> [Mute; 3] {
+    [
+        Mute::start(group).await,
+        Mute::start(group).await,
+        Mute::start(group).await,
+    ]
+}
+
+async fn all_are_closed(mutes: &mut [Mute; 3]) {
+    for mute in mutes {
+        mute.until("all are closed", |opened, closed| opened == closed)
+            .await;
+    }
+}
+
 async fn mute_scene(mutes: &[Mute; 3], state: &std::path::Path, deadline: &str) -> Scene {
     let [prometheus, gitlab, provider] = mutes.each_ref().map(|mute| &mute.url);
     let own = options(state);
@@ -88,11 +104,7 @@ async fn mute_scene(mutes: &[Mute; 3], state: &std::path::Path, deadline: &str) 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_ends_at_its_deadline_and_the_scaler_goes_on(group: Group) {
     let state = tempfile::tempdir().unwrap();
-    let mut mutes = [
-        Mute::start(&group).await,
-        Mute::start(&group).await,
-        Mute::start(&group).await,
-    ];
+    let mut mutes = three(&group).await;
     let scene = mute_scene(&mutes, state.path(), "1s").await;
     for mute in &mut mutes {
         // The other side closes them while it goes on.
@@ -106,30 +118,20 @@ async fn every_call_ends_at_its_deadline_and_the_scaler_goes_on(group: Group) {
     assert!(health.error.is_some(), "{health:?}");
     assert!(status.ledger.servers.is_empty());
     scene.end().await;
-    for mute in &mut mutes {
-        mute.until("all are closed", |opened, closed| opened == closed)
-            .await;
-    }
+    all_are_closed(&mut mutes).await;
     assert!(group.stop().await.is_clean());
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_waits_for_no_answer(group: Group) {
     let state = tempfile::tempdir().unwrap();
-    let mut mutes = [
-        Mute::start(&group).await,
-        Mute::start(&group).await,
-        Mute::start(&group).await,
-    ];
+    let mut mutes = three(&group).await;
     let scene = mute_scene(&mutes, state.path(), "60s").await;
     for mute in &mut mutes {
         mute.until("a call", |opened, closed| opened > closed).await;
     }
     scene.end().await;
-    for mute in &mut mutes {
-        mute.until("all are closed", |opened, closed| opened == closed)
-            .await;
-    }
+    all_are_closed(&mut mutes).await;
     assert!(group.stop().await.is_clean());
 }
 
