@@ -13,7 +13,7 @@ use muster_gitlab::double::{Double, Fate, Options, RunnerSpec, Webhook};
 use muster_options::{Options as _, Secret};
 use muster_plugin::{ComponentId, Kind, Registry};
 use muster_process::{Child, Command};
-use muster_scaler::{Deleting, Scalers, Status, providers, reap};
+use muster_scaler::{Deleting, Done, Reaped, Scalers, Status, providers, reap};
 use muster_scaler_core::Config;
 use muster_tasks::Group;
 use toml::{Table, Value};
@@ -206,6 +206,7 @@ impl Stage {
             child.stop().await;
         }
         end_servers(&config).await;
+        // The provider and what it knows of the servers are in there.
         drop(folder);
     }
 }
@@ -221,7 +222,16 @@ async fn end_servers(config: &Config) {
                 .iter()
                 .map(|p| p.hard_ttl.get())
                 .sum::<Duration>();
-        reap(&all, &config.owner, later, Duration::ZERO, Deleting::Yes).await;
+        let reaping = reap(&all, &config.owner, later, Duration::ZERO, Deleting::Yes).await;
+        for server in reaping.servers {
+            if let Done::Failed(why) = server.done {
+                let Reaped { name, id, .. } = server;
+                tracing::warn!("the demonstration's server {name} ({id}) is left: {why}");
+            }
+        }
+        for (id, why) in reaping.problems {
+            tracing::warn!("the demonstration's provider {id} may have servers left: {why}");
+        }
     }
     let _ = group.stop().await;
 }
