@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use muster_control::api::ErrorBody;
+use muster_net::path_segment;
 use muster_options::Secret;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -362,24 +362,11 @@ pub(crate) fn token(
     }
 }
 
-/// A text as one part of a path or query.
-pub(crate) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, PART).to_string()
-}
-
-/// A path, whose slashes stay.
+/// A path, each part encoded, whose slashes stay.
 pub(crate) fn encode_path(text: &str) -> String {
-    utf8_percent_encode(text, PATH).to_string()
+    let parts: Vec<String> = text.split('/').map(path_segment).collect();
+    parts.join("/")
 }
-
-/// All but what RFC 3986 leaves alone everywhere.
-const PART: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
-const PATH: &AsciiSet = &PART.remove(b'/');
 
 #[cfg(test)]
 mod tests {
@@ -428,8 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_paths_are_encoded() {
-        assert_eq!(encode("a/b c&d"), "a%2Fb%20c%26d");
+    fn paths_keep_their_slashes() {
         assert_eq!(encode_path("/etc/ä.conf"), "/etc/%C3%A4.conf");
     }
 }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use http::Method;
 use muster_control::SOCKET_NAME;
 use muster_control::api::{AppliedView, EditView};
+use muster_net::path_segment;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::args::{ChangeArgs, ClientArgs, StateArgs};
-use crate::client::{Answer, Body, Client, Target, encode, token};
+use crate::client::{Answer, Body, Client, Target, token};
 use crate::state_path::state_path;
 use crate::text::{Style, Tone, plural, print};
 use crate::{CommandResult, Failure};
@@ -140,7 +141,7 @@ impl ChangeArgs {
             parts.push("dry_run=true".to_owned());
         }
         if let Some(message) = &self.message {
-            parts.push(format!("message={}", encode(message)));
+            parts.push(format!("message={}", path_segment(message)));
         }
         if parts.is_empty() {
             path.to_owned()

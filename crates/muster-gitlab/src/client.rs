@@ -7,7 +7,6 @@ use http::{HeaderMap, Method, StatusCode};
 use muster_net::{Client, ClientBuilder, Pause, TlsClientOptions, read_response, retry_after};
 use muster_options::Secret;
 use parking_lot::Mutex;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -374,18 +373,6 @@ fn query_of_next(link: &str) -> Option<&str> {
     Some(query)
 }
 
-/// A project or group in a path: its ID, or its path with `/` encoded.
-pub(crate) fn path_segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-/// All but what RFC 3986 leaves alone everywhere.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,14 +383,5 @@ mod tests {
         assert_eq!(query_of_next(link), Some("x=1&cursor=7"));
         assert_eq!(query_of_next("<https://a/b?x=1>; rel=\"first\""), None);
         assert_eq!(query_of_next(""), None);
-    }
-
-    #[test]
-    fn paths_are_one_segment() {
-        assert_eq!(
-            path_segment("group/sub-group/a b"),
-            "group%2Fsub-group%2Fa%20b"
-        );
-        assert_eq!(path_segment("42"), "42");
     }
 }

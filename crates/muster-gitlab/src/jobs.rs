@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::Method;
+use muster_net::path_segment;
 use muster_scaler_core::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::client::path_segment;
 use crate::limits::{MOST_JOBS, MOST_PAST_JOBS, MOST_PROJECTS, PER_PAGE};
 use crate::{Error, Gitlab};
 

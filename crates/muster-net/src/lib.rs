@@ -23,6 +23,7 @@ mod encoding;
 pub mod http_server;
 mod listener;
 mod options;
+mod path;
 mod retry;
 mod stream;
 #[cfg(feature = "testing")]
@@ -39,6 +40,7 @@ pub use listener::{
     Accepted, Datagrams, Listening, Parking, SocketOptions, listen, listen_datagrams,
 };
 pub use options::OptionReader;
+pub use path::path_segment;
 pub use retry::{Answer, Pause, classify, retry_after};
 pub use stream::Stream;
 pub use tls::{TlsClientOptions, TlsServerOptions, install_provider, provider};

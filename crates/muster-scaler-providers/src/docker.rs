@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_net::Client;
+use muster_net::{Client, path_segment};
 use muster_options::{JsonSchema, OptionError, Options, Parts, Secret, Size};
 use muster_scaler_core::config::ProviderCommon;
 use muster_scaler_core::provider::{
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::http::{Failure, Reply, builder, client, segment, send};
+use crate::http::{Failure, Reply, builder, client, send};
 use crate::row::ProviderRow;
 use crate::scrub::scrub;
 
@@ -159,7 +159,7 @@ impl Docker {
         let listed = self
             .ask(&format!(
                 "/containers/json?all=true&filters={}",
-                segment(&filters)
+                path_segment(&filters)
             ))
             .await?;
         let all = listed.as_array();
@@ -273,7 +273,7 @@ impl Docker {
             );
             return Ok(CreateAnswer::Refused(Refusal::Quota, why));
         }
-        let path = format!("/containers/create?name={}", segment(&spec.name.0));
+        let path = format!("/containers/create?name={}", path_segment(&spec.name.0));
         let reply = send(self.request(Method::POST, &path).json(&self.body(spec))).await?;
         if reply.status == 409 {
             return Ok(self.taken(spec).await);
@@ -331,7 +331,7 @@ impl Provider for Docker {
             }
             DescribeAnswer::Found(_) => {}
         }
-        let path = format!("/containers/{}?force=true&v=true", segment(id));
+        let path = format!("/containers/{}?force=true&v=true", path_segment(id));
         match send(self.request(Method::DELETE, &path)).await {
             Ok(reply) => match reply.status {
                 200..300 | 404 => DeleteAnswer::Gone,
@@ -345,7 +345,10 @@ impl Provider for Docker {
     }
 
     async fn describe(&self, id: &str) -> DescribeAnswer {
-        match self.get(&format!("/containers/{}/json", segment(id))).await {
+        match self
+            .get(&format!("/containers/{}/json", path_segment(id)))
+            .await
+        {
             Ok(reply) if reply.status == 404 => DescribeAnswer::Gone,
             Ok(reply) if reply.is_success() => match answer::inspected(&reply.json()) {
                 Some(server) if server.id == id => DescribeAnswer::Found(server),
@@ -361,7 +364,10 @@ impl Provider for Docker {
     async fn limits(&self) -> Result<Limits, ProviderError> {
         let info = self.ask("/info").await?;
         let image = self
-            .get(&format!("/images/{}/json", segment(&self.options.image)))
+            .get(&format!(
+                "/images/{}/json",
+                path_segment(&self.options.image)
+            ))
             .await;
         let image = image.map_err(|failure| ProviderError(failure.why()))?;
         if !image.is_success() {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use muster_net::Client;
+use muster_net::{Client, path_segment};
 use muster_options::{JsonSchema, OptionError, Options, Parts, Secret};
 use muster_scaler_core::config::ProviderCommon;
 use muster_scaler_core::provider::{
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
-use crate::http::{Failure, Reply, builder, client, segment, send};
+use crate::http::{Failure, Reply, builder, client, send};
 use crate::row::ProviderRow;
 use crate::scrub::scrub;
 
@@ -260,7 +260,7 @@ impl Ec2 {
         let id = answer::instance_id(&reply.text());
         // As it was sent, in case it comes back.
         let data = STANDARD.encode(spec.user_data.expose());
-        let data = [segment(&data), data].map(Secret::new);
+        let data = [path_segment(&data), data].map(Secret::new);
         let why = self.complaint(&reply, &[&spec.user_data, &data[0], &data[1]]);
         Ok(match (answer::refusal(&reply), id) {
             (Some(refusal), _) => CreateAnswer::Refused(refusal, why),

@@ -10,7 +10,7 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_net::Client;
+use muster_net::{Client, path_segment};
 use muster_options::{JsonSchema, OptionError, Options, Parts, Secret};
 use muster_scaler_core::config::ProviderCommon;
 use muster_scaler_core::provider::{
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::http::{Failure, Reply, builder, client, segment, send};
+use crate::http::{Failure, Reply, builder, client, send};
 use crate::row::ProviderRow;
 use crate::scrub::scrub;
 
@@ -183,7 +183,10 @@ impl Hetzner {
     /// The name is taken: by our own server, or by somebody else's.
     async fn taken(&self, spec: &ServerSpec) -> CreateAnswer {
         let name = &spec.name.0;
-        let listed = match self.ask(&format!("/servers?name={}", segment(name))).await {
+        let listed = match self
+            .ask(&format!("/servers?name={}", path_segment(name)))
+            .await
+        {
             Ok(listed) => listed,
             Err(error) => return CreateAnswer::Unknown(error.to_string()),
         };
@@ -207,7 +210,9 @@ impl Hetzner {
 
     /// Fails if there is nothing of that kind with that name or ID.
     async fn check(&self, kind: &str, key: &str, name: &str) -> Result<(), ProviderError> {
-        let listed = self.ask(&format!("/{kind}?name={}", segment(name))).await?;
+        let listed = self
+            .ask(&format!("/{kind}?name={}", path_segment(name)))
+            .await?;
         let found = listed[key]
             .as_array()
             .is_some_and(|found| !found.is_empty());
@@ -232,7 +237,7 @@ impl Provider for Hetzner {
             complete: false,
             began: clock::now(),
         };
-        let selector = segment(&format!("{}={owner}", label::OWNER));
+        let selector = path_segment(&format!("{}={owner}", label::OWNER));
         let mut number = 1;
         for _ in 0..MOST_PAGES {
             let path = format!("/servers?label_selector={selector}&per_page=50&page={number}");
@@ -310,7 +315,11 @@ impl Provider for Hetzner {
             DescribeAnswer::Found(_) => {}
         }
         match self
-            .call(Method::DELETE, &format!("/servers/{}", segment(id)), None)
+            .call(
+                Method::DELETE,
+                &format!("/servers/{}", path_segment(id)),
+                None,
+            )
             .await
         {
             Ok(reply) => match reply.status {
@@ -326,7 +335,7 @@ impl Provider for Hetzner {
 
     async fn describe(&self, id: &str) -> DescribeAnswer {
         match self
-            .call(Method::GET, &format!("/servers/{}", segment(id)), None)
+            .call(Method::GET, &format!("/servers/{}", path_segment(id)), None)
             .await
         {
             Ok(reply) if reply.status == 404 => DescribeAnswer::Gone,

@@ -1,6 +1,5 @@
 //! Requests to the APIs of clouds.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use muster_net::{Client, ClientBuilder, TlsClientOptions, describe_error, read_response};
@@ -121,17 +120,4 @@ pub(crate) fn texts(value: &Value) -> std::collections::BTreeMap<String, String>
 /// The text at `value`; empty if there is none.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
-}
-
-/// A text as a part of a path or a query.
-pub(crate) fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }

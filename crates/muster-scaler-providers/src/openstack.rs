@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use muster_net::TlsClientOptions;
+use muster_net::{TlsClientOptions, path_segment};
 use muster_options::{JsonSchema, OptionError, Options, Parts, Secret};
 use muster_scaler_core::config::ProviderCommon;
 use muster_scaler_core::provider::{
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock;
-use crate::http::{Failure, Reply, builder, client, segment, text};
+use crate::http::{Failure, Reply, builder, client, text};
 use crate::row::ProviderRow;
 use keystone::{Service, Session};
 
@@ -206,7 +206,10 @@ impl OpenStack {
             return Ok(text(&flavor["id"]).to_owned());
         }
         let by_id = self
-            .get(Service::Compute, &format!("/flavors/{}", segment(wanted)))
+            .get(
+                Service::Compute,
+                &format!("/flavors/{}", path_segment(wanted)),
+            )
             .await?;
         match by_id.is_success() {
             true => Ok(wanted.clone()),
@@ -221,7 +224,7 @@ impl OpenStack {
     async fn image(&self) -> Result<String, Failure> {
         let wanted = &self.options.image;
         let invalid = |why: String| Err(Failure::NotSent(Refusal::Invalid, why));
-        let path = format!("/v2/images?name={}", segment(wanted));
+        let path = format!("/v2/images?name={}", path_segment(wanted));
         let listed = self.ask(Service::Image, &path).await?;
         let images = listed["images"].as_array().into_iter().flatten();
         let named: Vec<&str> = images
@@ -239,7 +242,10 @@ impl OpenStack {
             }
         }
         let by_id = self
-            .get(Service::Image, &format!("/v2/images/{}", segment(wanted)))
+            .get(
+                Service::Image,
+                &format!("/v2/images/{}", path_segment(wanted)),
+            )
             .await?;
         match by_id.is_success() {
             true => Ok(wanted.clone()),
@@ -366,7 +372,7 @@ impl Provider for OpenStack {
             }
             DescribeAnswer::Found(_) => {}
         }
-        let path = format!("/servers/{}", segment(id));
+        let path = format!("/servers/{}", path_segment(id));
         match self
             .session
             .call(Method::DELETE, Service::Compute, &path, None)
@@ -384,7 +390,7 @@ impl Provider for OpenStack {
 
     async fn describe(&self, id: &str) -> DescribeAnswer {
         match self
-            .get(Service::Compute, &format!("/servers/{}", segment(id)))
+            .get(Service::Compute, &format!("/servers/{}", path_segment(id)))
             .await
         {
             Ok(reply) if reply.status == 404 => DescribeAnswer::Gone,

@@ -10,11 +10,12 @@ mod test;
 
 use clap::Subcommand;
 use muster_control::api::ComponentView;
+use muster_net::path_segment;
 use muster_options::suggest;
 use muster_plugin::{Kind, Registry};
 
 use crate::args::StateArgs;
-use crate::client::encode;
+
 use crate::session::Session;
 use crate::{CommandResult, Failure};
 
@@ -65,7 +66,7 @@ pub(crate) fn component(
 
 /// Where a component is in the API.
 fn path(kind: Kind, id: &str) -> String {
-    format!("/api/v1/{}/{}", kind.plural(), encode(id))
+    format!("/api/v1/{}/{}", kind.plural(), path_segment(id))
 }
 
 /// All components of a kind.

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use muster_metric::line_protocol::{Parser, Writer};
 use muster_metric::{Batch, Metric, Value};
+use muster_net::path_segment;
 use serde_json::{Value as Json, json};
 
 use crate::args::ClientArgs;
-use crate::client::encode;
+
 use crate::session::Session;
 use crate::text::printable;
 use crate::{CommandResult, Failure};
@@ -40,7 +41,7 @@ pub(crate) fn tail(session: &Session, args: &TailArgs) -> CommandResult {
     let filter = args
         .filter
         .as_deref()
-        .map(|f| format!("?filter={}", encode(f)));
+        .map(|f| format!("?filter={}", path_segment(f)));
     let path = format!("/api/v1/tail{}", filter.unwrap_or_default());
     let mut metrics = Metrics {
         left: args.limit,

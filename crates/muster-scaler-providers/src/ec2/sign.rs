@@ -8,7 +8,7 @@ use muster_options::Secret;
 use muster_scaler_core::Time;
 use sha2::{Digest, Sha256};
 
-use crate::http::segment;
+use muster_net::path_segment;
 
 /// Who signs.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Signer<'_> {
 pub(super) fn form(pairs: impl IntoIterator<Item = (String, String)>) -> String {
     let pairs = pairs
         .into_iter()
-        .map(|(key, value)| format!("{}={}", segment(&key), segment(&value)));
+        .map(|(key, value)| format!("{}={}", path_segment(&key), path_segment(&value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 

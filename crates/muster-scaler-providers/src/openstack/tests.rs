@@ -5,7 +5,7 @@ use muster_tasks::Group;
 use serde_json::json;
 
 use super::nova;
-use crate::http::{Reply, segment};
+use crate::http::Reply;
 use crate::testing::{Fault, NovaWorld, World, conformance};
 
 #[muster_tasks::test]
@@ -152,9 +152,4 @@ fn reads_limits_and_versions() {
     let version = |text: &str| nova::check_version(&json!({ "version": { "version": text } }));
     assert!(version("2.53").unwrap_err().contains("2.69"));
     assert!(version("2.100").is_ok());
-}
-
-#[test]
-fn escapes_names() {
-    assert_eq!(segment("^a b/ö"), "%5Ea%20b%2F%C3%B6");
 }

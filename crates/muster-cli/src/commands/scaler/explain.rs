@@ -80,7 +80,10 @@ fn ask(session: &Session, args: &ExplainArgs) -> CommandResult {
     let at = args
         .at
         .map_or_else(String::new, |at| format!("?at={}", at.millis()));
-    let path = format!("/api/v1/scaler/{}/decision{at}", crate::client::encode(&id));
+    let path = format!(
+        "/api/v1/scaler/{}/decision{at}",
+        muster_net::path_segment(&id)
+    );
     let answer = session.get("ask for the decision", &path)?;
     session.present(&answer, |view: &DecisionView, _| view.text.clone())
 }

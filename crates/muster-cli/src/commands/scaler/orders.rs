@@ -3,11 +3,12 @@
 use clap::Args;
 use http::Method;
 use muster_control::api::OrderedView;
+use muster_net::path_segment;
 
 use super::explain::which;
 use crate::CommandResult;
 use crate::args::ClientArgs;
-use crate::client::encode;
+
 use crate::session::Session;
 
 /// Which server.
@@ -38,7 +39,7 @@ pub(super) fn undrain(session: &Session, args: &OrderArgs) -> CommandResult {
 
 fn order(session: &Session, args: &OrderArgs, verb: &str, then: &str) -> CommandResult {
     let id = which(session, args.id.as_deref())?;
-    let (id, name) = (encode(&id), encode(&args.name));
+    let (id, name) = (path_segment(&id), path_segment(&args.name));
     let path = format!("/api/v1/scaler/{id}/servers/{name}/{verb}");
     let answer = session.call(&format!("{verb} {}", args.name), Method::POST, &path, None)?;
     session.present(&answer, |view: &OrderedView, _| {
