@@ -5,7 +5,7 @@
 //! interrupted there is a domain that is listed, and a creation of the same name goes on where it
 //! ended. A deletion goes the other way round: the definition goes last.
 
-mod domain;
+pub(crate) mod domain;
 mod seed;
 #[cfg(test)]
 mod tests;

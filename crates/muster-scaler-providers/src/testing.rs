@@ -1,8 +1,8 @@
 //! Doubles of the providers, and the suite that all providers pass.
 //!
 //! A [`World`] is where the servers of a provider are. A double keeps them in memory (or, of `exec`, as
-//! processes), misbehaves on request ([`Fault`]) as the real thing does, and tells what is true
-//! behind the provider's back. [`conformance`] is the suite.
+//! processes, and of `libvirt`, in a real daemon with its test driver), misbehaves on request ([`Fault`])
+//! as the real thing does, and tells what is true behind the provider's back. [`conformance`] is the suite.
 
 #![expect(
     clippy::expect_used,
@@ -18,6 +18,7 @@ mod ec2;
 mod exec;
 mod hetzner;
 pub mod http;
+mod libvirt;
 mod nova;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use docker::DockerWorld;
 pub use ec2::Ec2World;
 pub use exec::ExecWorld;
 pub use hetzner::HetznerWorld;
+pub use libvirt::LibvirtWorld;
 pub use nova::NovaWorld;
 
 /// What goes wrong. Unless it says otherwise, once: with the next call that it can happen to.

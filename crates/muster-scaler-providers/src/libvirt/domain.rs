@@ -43,12 +43,12 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// The commands that show a domain.
-pub(super) fn question(id: &str) -> String {
+pub(crate) fn question(id: &str) -> String {
     format!("echo {BEGIN}; dumpxml {id}; echo {THEN}; domstate {id}; ")
 }
 
 /// The answers to [`question`]s in order: XML and state of each.
-pub(super) fn answers(text: &str) -> Vec<(String, String)> {
+pub(crate) fn answers(text: &str) -> Vec<(String, String)> {
     let pair = |answer: &str| {
         let (xml, state) = answer.split_once(THEN).unwrap_or((answer, ""));
         (xml.trim().to_owned(), state.trim().to_owned())
@@ -57,7 +57,7 @@ pub(super) fn answers(text: &str) -> Vec<(String, String)> {
 }
 
 /// The server of an answer, if it is one.
-pub(super) fn server((xml, state): &(String, String)) -> Option<ListedServer> {
+pub(crate) fn server((xml, state): &(String, String)) -> Option<ListedServer> {
     let document = Document::parse(xml).ok()?;
     let domain = document.root_element();
     let child = |name: &str| child(domain, name).and_then(|node| node.text());

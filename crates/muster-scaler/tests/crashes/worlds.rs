@@ -1,6 +1,7 @@
 //! The same on the doubles of the providers.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use muster_scaler::testing::{Ground, Trial, TrialOptions};
 use muster_scaler_core::config::Mode;
 use muster_scaler_core::provider::{ListedServer, Provider};
 use muster_scaler_providers::testing::{
-    DockerWorld, Ec2World, ExecWorld, Fault, HetznerWorld, NovaWorld, World,
+    DockerWorld, Ec2World, ExecWorld, Fault, HetznerWorld, LibvirtWorld, NovaWorld, World,
 };
 use muster_tasks::Group;
 use parking_lot::Mutex;
@@ -71,11 +72,17 @@ impl<W: World + 'static> Ground for On<W> {
 /// The lives of the scaler before each double. All of them together take minutes: `scripts/test full` plays 40.
 const LIVES: u64 = 10;
 
+/// Each call of libvirt is a process or several: one life takes as long as this many on the other doubles.
+const AS_LONG_AS: u64 = 10;
+
 /// Plays lives, each in a world of its own. A call of the doubles takes its time, most of all on a
 /// loaded machine: deadlines are for what never answers.
-async fn play<W: World + 'static>(group: &Group, world: impl AsyncFn(&Group) -> W) {
+async fn play<W: World + 'static>(
+    group: &Group,
+    seeds: Range<u64>,
+    world: impl AsyncFn(&Group) -> W,
+) {
     let (mut crashes, mut asked, mut bad) = (0, 0, Vec::new());
-    let seeds = super::seeds(LIVES);
     for seed in seeds.clone() {
         let life = group.group("world");
         let state = super::state();
@@ -105,25 +112,41 @@ async fn play<W: World + 'static>(group: &Group, world: impl AsyncFn(&Group) -> 
 
 #[muster_tasks::test]
 async fn docker(group: Group) {
-    play(&group, async |group: &Group| DockerWorld::new(group)).await;
+    play(&group, super::seeds(LIVES), async |group: &Group| {
+        DockerWorld::new(group)
+    })
+    .await;
 }
 
 #[muster_tasks::test]
 async fn ec2(group: Group) {
-    play(&group, Ec2World::new).await;
+    play(&group, super::seeds(LIVES), Ec2World::new).await;
 }
 
 #[muster_tasks::test]
 async fn exec(group: Group) {
-    play(&group, async |group: &Group| ExecWorld::new(group)).await;
+    play(&group, super::seeds(LIVES), async |group: &Group| {
+        ExecWorld::new(group)
+    })
+    .await;
 }
 
 #[muster_tasks::test]
 async fn hetzner(group: Group) {
-    play(&group, HetznerWorld::new).await;
+    play(&group, super::seeds(LIVES), HetznerWorld::new).await;
+}
+
+#[muster_tasks::test]
+async fn libvirt(group: Group) {
+    let mut seeds = super::seeds(LIVES);
+    seeds.end = seeds.start + (seeds.end - seeds.start).div_ceil(AS_LONG_AS);
+    play(&group, seeds, async |group: &Group| {
+        LibvirtWorld::new(group)
+    })
+    .await;
 }
 
 #[muster_tasks::test]
 async fn openstack(group: Group) {
-    play(&group, NovaWorld::new).await;
+    play(&group, super::seeds(LIVES), NovaWorld::new).await;
 }
