@@ -235,5 +235,15 @@ fn rejected(status: StatusCode, why: String) -> ApiError {
         let why = format!("the body is larger than {} MiB", MOST_BODY_BYTES >> 20);
         return ApiError::new(status, "too-large", why);
     }
-    ApiError::new(status, "invalid", why)
+    ApiError::new(status, "invalid", without_text(&why))
+}
+
+/// The message without the text that stands in a wrong place: it may be a secret, and serde repeats it whole.
+fn without_text(why: &str) -> String {
+    let found = why.split_once("string \"");
+    let found = found.and_then(|(before, rest)| Some((before, rest.rsplit_once("\", expected")?)));
+    match found {
+        Some((before, (_, after))) => format!("{before}a string, expected{after}"),
+        None => why.to_owned(),
+    }
 }

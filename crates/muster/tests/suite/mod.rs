@@ -12,6 +12,7 @@ mod listeners;
 mod live_change;
 mod output_down;
 mod scaler;
+mod secrets;
 mod sentinel;
 mod sentinel_itself;
 mod servers;
