@@ -143,12 +143,8 @@ impl Drain {
         }
     }
 
-    /// From when on a look says something.
-    pub fn settles(&self) -> Option<Time> {
-        self.paused.map(|paused| paused + self.hold)
-    }
-
-    /// Two looks must be further apart than this: a fifth longer than a request is held.
+    /// Two looks must be further apart than this: a fifth longer than a request is held. As the first
+    /// is after the pause, no request from before it is still held at the second.
     pub fn looks_apart(&self) -> Duration {
         self.hold + self.hold / 5
     }

@@ -9,7 +9,7 @@ use crate::memory::in_last_minute;
 use crate::{Drain, Happening, Server, ServerState, Time};
 
 /// A drain that begins later before the end of what is paid for does not end in time, in seconds.
-const QUANTUM_LEAST: u64 = 150;
+const QUANTUM_LEAST: u64 = 120;
 
 impl<'a> PoolRound<'a> {
     /// Begins drains: of servers past their time, of those of no use, and of those too many.

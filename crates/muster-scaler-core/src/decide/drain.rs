@@ -67,13 +67,13 @@ impl<'a> PoolRound<'a> {
         }
     }
 
-    /// A look counts when the pause has settled by then and still holds.
+    /// A look counts when it is of a time after the pause, and the pause still holds.
     fn look_for_jobs(&mut self, round: &mut Round<'a>, at: usize) {
         let member = &self.members[at];
         let Some(drain) = &member.server.drain else {
             return;
         };
-        let (Some(settles), Some(seen)) = (drain.settles(), self.seen_at(round, at)) else {
+        let (Some(paused), Some(seen)) = (drain.paused, self.seen_at(round, at)) else {
             return;
         };
         let holds = match member.view {
@@ -81,7 +81,7 @@ impl<'a> PoolRound<'a> {
             Look::Reduced | Look::Missing => true,
             Look::Silent => false,
         };
-        if !holds || seen <= settles {
+        if !holds || seen <= paused {
             return;
         }
         match (member.running, drain.first_empty) {

@@ -11,8 +11,8 @@ use crate::memory::in_last_minute;
 use crate::provider::Refusal;
 use crate::{Event, Happening, Server, ServerName, ServerState};
 
-/// A drain takes so long at least: the pause settles, and two looks are a minute apart.
-const DRAIN: Duration = Duration::from_secs(120);
+/// A drain takes about so long: two looks after the pause, a minute apart.
+const DRAIN: Duration = Duration::from_secs(90);
 const HOUR: f64 = 3600.0;
 /// Jobs that have waited for less may be on their way to a runner.
 const PICKED_UP: u64 = 60_000;

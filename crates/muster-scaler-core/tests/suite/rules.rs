@@ -4,8 +4,8 @@ use muster_scaler_core::config::{Config, PoolConfig, ScheduleConfig};
 use muster_scaler_core::explanation::{Plan, Problem};
 use muster_scaler_core::provider::Refusal;
 use muster_scaler_core::{
-    Action, Decision, Event, Gate, Happening, Host, Ledger, Observation, PoolExplanation, Reading,
-    Server, ServerName, ServerState, Time, decide,
+    Action, Decision, Drain, Event, Gate, Happening, Host, Ledger, Observation, PoolExplanation,
+    Reading, RunnerView, Server, ServerName, ServerState, Time, decide,
 };
 
 use super::scene::{POOL, START, config, host, jobs, observation, provider, seconds, step};
@@ -279,12 +279,7 @@ fn the_last_entry_of_the_schedule_that_applies_holds() {
 fn a_draining_server_is_taken_back_before_one_is_asked_for() {
     let mut draining = server(1, ServerState::Draining);
     let deadline = START + seconds(14_400);
-    draining.drain = Some(muster_scaler_core::Drain::new(
-        deadline,
-        "not needed",
-        true,
-        seconds(50),
-    ));
+    draining.drain = Some(Drain::new(deadline, "not needed", true, seconds(50)));
     let decision = decide(
         &config(),
         &two_hosts(4, 8, START),
@@ -418,4 +413,42 @@ fn an_explanation_fits_a_screen_and_says_what_was_reckoned() {
         text.lines().all(|line| line.chars().count() < 160),
         "{text}"
     );
+}
+
+/// When a server that drains since START is deleted, and whether it was deleted at all within five
+/// minutes. Its runner is paused at once and is looked at every ten seconds; `running` says what it
+/// runs so many seconds later.
+fn deleted_after(running: impl Fn(u64) -> u32) -> Option<u64> {
+    let mut draining = server(1, ServerState::Draining);
+    let (deadline, hold) = (START + seconds(14_400), seconds(50));
+    let mut drain = Drain::new(deadline, "not needed", true, hold);
+    drain.paused = Some(START);
+    draining.drain = Some(drain);
+    let mut ledger = ledger([draining.clone()]);
+    (0..=300).step_by(10).find(|second| {
+        let now = START + seconds(*second);
+        let mut seen = two_hosts(0, 0, now);
+        let view = RunnerView {
+            runner: 1,
+            joined: Reading::known(true, now),
+            paused: Reading::known(true, now),
+            running: Reading::known(running(*second), now),
+        };
+        seen.runners = Reading::known([(draining.name.clone(), view)].into(), now);
+        let decision = step(&config(), &seen, &mut ledger, now);
+        let deletes = |action: &Action| matches!(action, Action::Delete(_));
+        decision.actions.iter().any(deletes)
+    })
+}
+
+#[test]
+fn a_drained_server_goes_when_no_request_can_bring_a_job_any_more() {
+    assert_eq!(deleted_after(|_| 0), Some(80), "twice, a minute apart");
+    // A job by a request that was held when the pause arrived.
+    let raced = |second| u32::from((50..120).contains(&second));
+    assert_eq!(deleted_after(raced), Some(190));
+    // One that began and ended between two looks that count is seen by those between them.
+    let brief = |second| u32::from(second == 40);
+    assert_eq!(deleted_after(brief), Some(120));
+    assert_eq!(deleted_after(|_| 1), None);
 }
