@@ -143,7 +143,7 @@ impl Rule {
         let settings = MusterSettings::default();
         let mut rules = Vec::new();
         for sight in [Sight::Ahead, Sight::Gitlab, Sight::Metrics] {
-            for idle_time in [0, 15, 30, 60, 90, 120, 180, 300, 600, 1200] {
+            for idle_time in [0, 15, 30, 60, 90, 120, 180, 300, 450, 600, 900, 1200] {
                 rules.push(Self::Muster(MusterSettings {
                     sight,
                     idle_time,

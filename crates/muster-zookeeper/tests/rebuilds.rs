@@ -17,7 +17,7 @@ use muster_zookeeper::{Fault, Mode, Options, Session};
 /// How many; `MUSTER_REBUILDS` says another number.
 fn rebuilds() -> u64 {
     let asked = std::env::var("MUSTER_REBUILDS").ok();
-    asked.and_then(|n| n.parse().ok()).unwrap_or(200)
+    asked.and_then(|n| n.parse().ok()).unwrap_or(1000)
 }
 
 async fn connected(session: &Session) {
