@@ -21,15 +21,16 @@ async fn use_one(address: &str, silent: &str) {
     let lease = client.grant(Duration::from_secs(60)).await.unwrap();
     client.revoke(lease.id).await.unwrap();
     // One that nobody answers, given up by its own deadline and by its caller.
-    let mut options = Options::new(silent.parse().unwrap());
-    options.timeout = Duration::from_millis(5);
-    let client = Client::new(options).unwrap();
-    client.get(Get::key("/leaks")).await.unwrap_err();
-    let client = client.with_timeout(Duration::from_secs(60));
-    let given_up = client.get(Get::key("/leaks"));
-    muster_tasks::timeout(Duration::from_millis(5), given_up)
-        .await
-        .unwrap_err();
+    let mute = |timeout| {
+        let mut options = Options::new(silent.parse().unwrap());
+        options.timeout = timeout;
+        Client::new(options).unwrap()
+    };
+    let short = Duration::from_millis(5);
+    mute(short).get(Get::key("/leaks")).await.unwrap_err();
+    let patient = mute(Duration::from_secs(60));
+    let given_up = patient.get(Get::key("/leaks"));
+    muster_tasks::timeout(short, given_up).await.unwrap_err();
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
