@@ -15,7 +15,6 @@ use muster_options::suggest;
 use muster_plugin::{Kind, Registry};
 
 use crate::args::StateArgs;
-
 use crate::session::Session;
 use crate::{CommandResult, Failure};
 

@@ -9,7 +9,6 @@ use muster_net::path_segment;
 use serde_json::{Value as Json, json};
 
 use crate::args::ClientArgs;
-
 use crate::session::Session;
 use crate::text::printable;
 use crate::{CommandResult, Failure};

@@ -8,7 +8,6 @@ use muster_net::path_segment;
 use super::explain::which;
 use crate::CommandResult;
 use crate::args::ClientArgs;
-
 use crate::session::Session;
 
 /// Which server.
