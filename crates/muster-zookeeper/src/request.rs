@@ -58,7 +58,8 @@ pub(crate) async fn create(
     Ok(client.create(path, data, &options).await?.0.into())
 }
 
-/// Makes a node, and first the nodes above it if they are not there.
+/// Makes a node, and first the nodes above it if they are not there, those of the root too: others may have removed it
+/// since the connection began.
 pub(crate) async fn create_all(
     shared: &Shared,
     client: &Client,
@@ -70,9 +71,13 @@ pub(crate) async fn create_all(
         Err(ErrorKind::NoNode) => {}
         done => return done,
     }
-    if let Some(parent) = path::parent(path) {
+    let root = shared.options.servers.root().trim_end_matches('/');
+    let above = format!("{root}{}", path::parent(path).unwrap_or_default());
+    if !above.is_empty() {
+        let whole = client.clone().chroot("/");
+        let whole = whole.map_err(|_| ErrorKind::Client("it has no root".to_owned()))?;
         let directory = CreateMode::Persistent.with_acls(shared.acl());
-        client.mkdir(parent, &directory).await?;
+        whole.mkdir(&above, &directory).await?;
     }
     create(shared, client, path, data, mode).await
 }

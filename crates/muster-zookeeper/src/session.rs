@@ -196,7 +196,7 @@ impl Session {
         self.send("create", path, sized, work).await
     }
 
-    /// Makes a node, and first the nodes above it (persistent and empty) if they are not there.
+    /// Makes a node, and first the nodes above it (persistent and empty) if they are not there; those of the root too.
     ///
     /// # Errors
     /// [`ErrorKind::NodeExists`]; others as for every operation. Nodes above may have been made nevertheless.

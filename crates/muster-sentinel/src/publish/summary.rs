@@ -88,6 +88,11 @@ impl Summaries {
         news
     }
 
+    /// The clusters of which something was written.
+    pub(super) fn written(&self) -> impl Iterator<Item = &str> {
+        self.written.keys().map(String::as_str)
+    }
+
     /// One of the news was written.
     pub(super) fn is_written(&mut self, cluster: String, summary: Option<Summary>) {
         match summary {

@@ -24,8 +24,8 @@ pub(super) struct Desk {
     ledger: Ledger,
     /// Nodes above instances that are there.
     folders: HashSet<String>,
-    /// The children of those nodes as they were last: how often they have changed.
-    audited: HashMap<String, i32>,
+    /// Nodes whose children were looked at, as they were then: what made the node, and how often they had changed.
+    audited: HashMap<String, (i64, i32)>,
     /// The reporters that were there at the last look.
     reporters: HashSet<String>,
     audit_due: Instant,
@@ -137,14 +137,8 @@ impl Desk {
         }
         let folders: BTreeSet<String> = self.ledger.records().map(|r| r.folder.clone()).collect();
         for folder in folders {
-            let stat = self.session.exists(&folder).await?;
-            let version = stat.map_or(-1, |stat| stat.children_version);
-            if self.audited.insert(folder.clone(), version) == Some(version) {
+            let Some(names) = self.changed_children(&folder).await? else {
                 continue;
-            }
-            let names: HashSet<String> = match stat {
-                Some(_) => self.session.children(&folder).await?.into_iter().collect(),
-                None => HashSet::new(),
             };
             self.ledger.are_gone(|record| {
                 let name = record
@@ -159,23 +153,47 @@ impl Desk {
 
     /// Whether another reporter has gone since the last look: what it has written may be ours to write now.
     async fn has_reporter_gone(&mut self) -> Result<bool, Error> {
-        let version = self.session.exists(layout::REPORTERS).await?;
-        let version = version.map_or(-1, |stat| stat.children_version);
-        let known = self.audited.insert(layout::REPORTERS.to_owned(), version);
-        if known == Some(version) {
+        let Some(there) = self.changed_children(layout::REPORTERS).await? else {
             return Ok(false);
-        }
-        let there = match self.session.children(layout::REPORTERS).await {
-            Ok(names) => names.into_iter().collect(),
-            Err(error) if error.kind == ErrorKind::NoNode => HashSet::new(),
-            Err(error) => return Err(error),
         };
         let before = std::mem::replace(&mut self.reporters, there);
         Ok(!before.is_subset(&self.reporters))
     }
 
-    /// Writes how each cluster stands in sum, where that has changed.
+    /// The names of a node's children, unless they are those of the last look.
+    async fn changed_children(&mut self, path: &str) -> Result<Option<HashSet<String>>, Error> {
+        if let Some(stat) = self.session.exists(path).await? {
+            let now = (stat.created, stat.children_version);
+            if self.audited.get(path) == Some(&now) {
+                return Ok(None);
+            }
+            match self.session.children(path).await {
+                Ok(names) => {
+                    self.audited.insert(path.to_owned(), now);
+                    return Ok(Some(names.into_iter().collect()));
+                }
+                Err(error) if error.kind == ErrorKind::NoNode => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Also if it was not there at the last look: it may have been made and removed since.
+        self.audited.remove(path);
+        self.folders.remove(path);
+        Ok(Some(HashSet::new()))
+    }
+
+    /// Writes how each cluster stands in sum, where that has changed or was removed.
     async fn summarize(&mut self, connection: &Connection) -> Result<(), Error> {
+        let written: Vec<String> = self.summaries.written().map(str::to_owned).collect();
+        for clusters in written.chunks(MAX_BATCH) {
+            let path = |cluster: &String| layout::summary(cluster, &self.ledger.writer.id);
+            let nodes = self.session.read_many(clusters.iter().map(path).collect());
+            for (cluster, node) in clusters.iter().zip(nodes.await?) {
+                if node == Err(ErrorKind::NoNode) {
+                    self.summaries.forget(|one| one == cluster);
+                }
+            }
+        }
         for (cluster, summary) in self.summaries.news(self.ledger.summaries()) {
             let path = layout::summary(&cluster, &self.ledger.writer.id);
             match &summary {

@@ -8,7 +8,7 @@ use muster_zookeeper::Mode;
 use super::*;
 use crate::fleet::{Fleet, FleetWatch, Freshness, Member};
 use crate::publish::testing::{PATIENCE, Published};
-use crate::status::{Reason, State};
+use crate::status::{CheckKind, Reason, State};
 
 const ROW: PluginRow = PluginRow {
     name: "zookeeper",
@@ -132,6 +132,72 @@ async fn zookeeper_says_what_the_board_says(root: Group) {
     let fleet = watch.fleet();
     let first = member(fleet, 1).unwrap();
     assert_eq!(fleet.freshness(first, now(first)), Freshness::NoReporter);
+    reader.stop().await;
+    assert!(root.stop().await.is_clean());
+}
+
+/// Waits until these nodes are there.
+async fn until_there(reader: &Session, paths: &[&str]) {
+    for path in paths {
+        let search = async {
+            while reader.exists(path).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, search).await.expect(path);
+    }
+}
+
+/// Nothing is due in this test: only who looks finds that it is gone.
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_remove_is_made_again(root: Group) {
+    let server = ZooKeeper::shared();
+    let reader = session(&root, &server, "removed").await;
+    let options = format!(
+        "servers = ['{}']\nroot = '/removed'\nwriter = 'a'\nrefresh = '1h'",
+        server.address()
+    );
+    let published = Published::start(build(&options).unwrap()).await;
+    let mut slots = Vec::new();
+    // All, before the publisher has looked for the second time: what it finds is as it was at the first look.
+    for (cluster, port) in [("x", 1), ("y", 2), ("z", 3)] {
+        slots.push(published.open_in(cluster, CheckKind::Redis, port));
+        let folder = format!("/v1/redis/{cluster}");
+        let (node, summary) = (
+            format!("{folder}/10.0.0.1:{port}"),
+            format!("/v1/summary/{cluster}/a"),
+        );
+        until_there(&reader, &[&node]).await;
+        for path in [&node, &folder] {
+            reader.delete(path, None).await.unwrap();
+        }
+        until_there(&reader, &[&node, &summary]).await;
+        reader.delete(&summary, None).await.unwrap();
+        until_there(&reader, &[&summary]).await;
+    }
+    // The root itself, with all below it.
+    let servers = server.address().parse().unwrap();
+    let whole = Session::start(&root, muster_zookeeper::Options::new(servers)).unwrap();
+    whole.connected().await.unwrap();
+    let paths = [
+        "/v1/redis/y",
+        "/v1/redis/z",
+        "/v1/summary/z/a",
+        "/v1/reporters/a",
+    ];
+    let mut rest = vec!["/removed".to_owned()];
+    while let Some(path) = rest.last().cloned() {
+        match whole.children(&path).await.unwrap() {
+            names if names.is_empty() => {
+                whole.delete(&path, None).await.unwrap();
+                rest.pop();
+            }
+            names => rest.extend(names.iter().map(|name| format!("{path}/{name}"))),
+        }
+    }
+    until_there(&reader, &paths).await;
+    whole.stop().await;
+    published.stop().await;
     reader.stop().await;
     assert!(root.stop().await.is_clean());
 }
