@@ -20,6 +20,7 @@ mod hetzner;
 pub mod http;
 mod libvirt;
 mod nova;
+mod program;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

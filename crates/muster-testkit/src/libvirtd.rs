@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
-use std::time::Duration;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -138,12 +139,16 @@ impl Libvirtd {
 struct Shell {
     child: Child,
     input: ChildStdin,
-    output: ChildStdout,
+    output: Receiver<Vec<u8>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Shell {
     /// What is printed after the answer to each line.
     const END: &str = "==answered==";
+
+    /// How long an answer may take.
+    const PATIENCE: Duration = Duration::from_secs(120);
 
     fn start(uri: &str) -> Self {
         let mut child = Command::new("virsh")
@@ -155,20 +160,41 @@ impl Shell {
             .spawn()
             .expect("virsh is not installed; install the package libvirt-clients");
         let (input, output) = (child.stdin.take(), child.stdout.take());
+        let mut output = output.expect("it is piped");
+        let (sender, parts) = channel();
+        // It ends with the process.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test's own thread: it is joined where it is dropped"
+        )]
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 8192];
+            while let Ok(count @ 1..) = output.read(&mut part) {
+                if sender.send(part[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
         Self {
             child,
             input: input.expect("it is piped"),
-            output: output.expect("it is piped"),
+            output: parts,
+            reader: Some(reader),
         }
     }
 
     fn ask(&mut self, commands: &str) -> String {
         writeln!(self.input, "{commands}; echo {}", Self::END).expect("virsh lives");
-        let (mut read, mut part) = (Vec::new(), [0; 8192]);
+        let (mut read, until) = (Vec::new(), Instant::now() + Self::PATIENCE);
         loop {
-            let count = self.output.read(&mut part).expect("virsh lives");
-            assert!(count > 0, "virsh has ended; it was asked: {commands}");
-            read.extend_from_slice(&part[..count]);
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(part) = self.output.recv_timeout(left) else {
+                panic!(
+                    "virsh has ended or says nothing for {:?}; it was asked: {commands}",
+                    Self::PATIENCE
+                );
+            };
+            read.extend(part);
             let text = String::from_utf8_lossy(&read);
             // The first line is the prompt with what was asked.
             let answer = text.split_once('\n').map_or("", |(_, answer)| answer);
@@ -183,5 +209,8 @@ impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
     }
 }

@@ -30,16 +30,19 @@ async fn connected(session: &Session) {
 /// What is used while a client serves, and how many rebuilds there were. A session says for a moment that it is
 /// connected when its client has just died: the writes on both sides and the unmoved count tell that one lived.
 async fn settled(session: &Session, root: &Group) -> (u64, Usage, usize) {
-    loop {
-        connected(session).await;
-        let rebuilds = session.stats().rebuilds;
-        let before = session.put("/a", b"x".to_vec(), None).await;
-        let found = (rebuilds, usage_of_this_process(), root.count());
-        let after = session.put("/a", b"y".to_vec(), None).await;
-        if before.is_ok() && after.is_ok() && session.stats().rebuilds == rebuilds {
-            return found;
+    let search = async {
+        loop {
+            connected(session).await;
+            let rebuilds = session.stats().rebuilds;
+            let before = session.put("/a", b"x".to_vec(), None).await;
+            let found = (rebuilds, usage_of_this_process(), root.count());
+            let after = session.put("/a", b"y".to_vec(), None).await;
+            if before.is_ok() && after.is_ok() && session.stats().rebuilds == rebuilds {
+                return found;
+            }
         }
-    }
+    };
+    timeout(Duration::from_secs(60), search).await.unwrap()
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_scaler_core::provider::{ListedServer, Phase, Provider};
 use muster_tasks::Group;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use toml::Table;
 
+use super::program::Program;
 use super::{Fault, World};
 use crate::build;
 
@@ -21,10 +21,22 @@ const SECRET: &str = "exec-secret-5f2c9a";
 /// The program: a shell script, so that no test depends on more than a shell.
 const PROGRAM: &str = include_str!("exec.sh");
 
+/// The faults that it knows.
+const FAULTS: &[Fault] = &[
+    Fault::LoseAnswer,
+    Fault::LoseRequest,
+    Fault::Hang,
+    Fault::Partial,
+    Fault::Quota,
+    Fault::NoCapacity,
+    Fault::RateLimit,
+    Fault::Echo,
+];
+
 /// Servers that are files in a folder.
 #[derive(Debug)]
 pub struct ExecWorld {
-    directory: TempDir,
+    program: Program,
     group: Group,
 }
 
@@ -34,23 +46,16 @@ impl ExecWorld {
     /// # Panics
     /// If there is no room on disk.
     pub fn new(group: &Group) -> Self {
-        let directory = tempfile::tempdir().expect("a folder");
-        for folder in ["servers", "faults", "calls"] {
-            fs::create_dir(directory.path().join(folder)).expect("a folder");
-        }
-        fs::write(directory.path().join("program.sh"), PROGRAM).expect("the program");
+        let program = Program::new("program.sh", PROGRAM, FAULTS);
+        program.make_folder("servers");
         Self {
-            directory,
+            program,
             group: group.clone(),
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     fn table(&self, folder: &Path) -> Table {
-        let program = self.path("program.sh");
+        let program = self.program.file();
         let text = json!({
             "kind": "exec",
             "command": ["/bin/sh", program],
@@ -65,7 +70,7 @@ impl ExecWorld {
 #[async_trait]
 impl World for ExecWorld {
     fn provider(&self) -> Arc<dyn Provider> {
-        let table = self.table(self.directory.path());
+        let table = self.table(self.program.directory());
         build(&table, &self.group).expect("options").provider
     }
 
@@ -87,12 +92,12 @@ impl World for ExecWorld {
 
     async fn plant(&self, name: &str, labels: &BTreeMap<String, String>) -> String {
         let line = json!({ "id": name, "name": name, "labels": labels, "phase": "active" });
-        fs::write(self.path("servers").join(name), format!("{line}\n")).expect("a server");
+        fs::write(self.program.path("servers").join(name), format!("{line}\n")).expect("a server");
         name.to_owned()
     }
 
     async fn servers(&self) -> Vec<ListedServer> {
-        let files = fs::read_dir(self.path("servers")).expect("the folder");
+        let files = fs::read_dir(self.program.path("servers")).expect("the folder");
         let read = |file: std::io::Result<fs::DirEntry>| {
             let text = fs::read_to_string(file.ok()?.path()).ok()?;
             let line: Value = serde_json::from_str(&text).ok()?;
@@ -110,36 +115,14 @@ impl World for ExecWorld {
     }
 
     fn fault(&self, fault: Fault) -> bool {
-        let name = match fault {
-            Fault::LoseAnswer => "lose-answer",
-            Fault::LoseRequest => "lose-request",
-            Fault::Hang => "hang",
-            Fault::Partial => "partial",
-            Fault::Quota => "quota",
-            Fault::NoCapacity => "no-capacity",
-            Fault::RateLimit => "rate-limit",
-            Fault::Echo => "echo",
-            Fault::BuildFails | Fault::ShownLate | Fault::Expire => return false,
-        };
-        fs::write(self.path("faults").join(name), "").expect("a fault");
-        true
+        self.program.fault(fault)
     }
 
     fn calm(&self) {
-        for file in fs::read_dir(self.path("faults")).expect("the folder") {
-            let _ = fs::remove_file(file.expect("a file").path());
-        }
+        self.program.calm();
     }
 
     fn calls(&self) -> usize {
-        // Each process has written its number, which after its end may be another's.
-        let files = fs::read_dir(self.path("calls")).expect("the folder");
-        let program = self.path("program.sh").display().to_string();
-        let lives = |name: &str| {
-            let words = fs::read_to_string(Path::new("/proc").join(name).join("cmdline"));
-            words.is_ok_and(|words| words.contains(&program))
-        };
-        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        names.filter(|name| lives(name)).count()
+        self.program.calls()
     }
 }

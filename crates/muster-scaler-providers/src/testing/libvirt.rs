@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_scaler_core::provider::{ListedServer, Provider};
 use muster_tasks::Group;
 use muster_testkit::Libvirtd;
-use tempfile::TempDir;
 use toml::Table;
 
+use super::program::Program;
 use super::{Fault, World};
 use crate::build;
 use crate::libvirt::domain;
@@ -40,24 +39,29 @@ esac
 virsh "$@"
 "#;
 
-/// The domain that is cloned.
-const TEMPLATE: &str = "<domain type='test'><name>template</name><memory>65536</memory>\
-    <os><type>hvm</type></os><devices>\
-    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/nowhere'/><target dev='vda' bus='virtio'/></disk>\
-    <interface type='network'><mac address='52:54:00:01:02:03'/><source network='default'/></interface>\
-    </devices></domain>";
+/// The faults that it knows.
+const FAULTS: &[Fault] = &[
+    Fault::LoseAnswer,
+    Fault::LoseRequest,
+    Fault::Hang,
+    Fault::NoCapacity,
+];
 
 /// Domains of a libvirtd of its own.
 #[derive(Debug)]
 pub struct LibvirtWorld {
     daemon: Libvirtd,
-    directory: TempDir,
+    program: Program,
     group: Group,
 }
 
 impl LibvirtWorld {
-    /// The template's XML.
-    pub const TEMPLATE: &str = TEMPLATE;
+    /// The XML of the domain that is cloned.
+    pub const TEMPLATE: &str = "<domain type='test'><name>template</name><memory>65536</memory>\
+    <os><type>hvm</type></os><devices>\
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/nowhere'/><target dev='vda' bus='virtio'/></disk>\
+    <interface type='network'><mac address='52:54:00:01:02:03'/><source network='default'/></interface>\
+    </devices></domain>";
 
     /// One with the template and its volume; its providers' processes are kept by tasks of `group`.
     ///
@@ -65,38 +69,28 @@ impl LibvirtWorld {
     /// If libvirt is not installed or there is no room on disk.
     pub fn new(group: &Group) -> Self {
         let daemon = Libvirtd::start();
-        let directory = tempfile::tempdir().expect("a folder");
-        for folder in ["faults", "calls", "seeds"] {
-            fs::create_dir(directory.path().join(folder)).expect("a folder");
-        }
+        let program = Program::new("virsh", WRAPPER, FAULTS);
+        program.make_folder("seeds");
         let world = Self {
             daemon,
-            directory,
+            program,
             group: group.clone(),
         };
-        let wrapper = world.path("virsh");
-        fs::write(&wrapper, WRAPPER).expect("the wrapper");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&wrapper, mode).expect("the wrapper is ours");
         world
             .daemon
             .virsh(&["vol-create-as", "default-pool", "base.img", "1M"]);
-        world.define(TEMPLATE);
+        world.define(Self::TEMPLATE);
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     fn define(&self, xml: &str) {
-        let file = self.path("domain.xml");
+        let file = self.program.path("domain.xml");
         fs::write(&file, xml).expect("a domain");
         self.daemon.virsh(&["define", &file.display().to_string()]);
     }
 
     fn build(&self, changed: &[(&str, &str)]) -> Arc<dyn Provider> {
-        let path = |name: &str| self.path(name).display().to_string();
+        let path = |name: &str| self.program.path(name).display().to_string();
         let (uri, virsh, seeds) = (self.daemon.uri(), path("virsh"), path("seeds"));
         let own = [
             ("kind", "libvirt"),
@@ -121,7 +115,7 @@ impl LibvirtWorld {
 
     /// Where the seed images are.
     pub fn seeds(&self) -> PathBuf {
-        self.path("seeds")
+        self.program.path("seeds")
     }
 
     /// The volumes by name, the template's among them.
@@ -165,7 +159,7 @@ impl World for LibvirtWorld {
             "<metadata><m:server xmlns:m='urn:muster:libvirt:1'>{labels}</m:server></metadata>"
         );
         let name_and_metadata = format!("<name>{name}</name>{metadata}");
-        let xml = TEMPLATE.replace("<name>template</name>", &name_and_metadata);
+        let xml = Self::TEMPLATE.replace("<name>template</name>", &name_and_metadata);
         self.define(&xml.replace("<mac address='52:54:00:01:02:03'/>", ""));
         self.daemon.virsh(&["domuuid", name]).trim().to_owned()
     }
@@ -181,28 +175,14 @@ impl World for LibvirtWorld {
     }
 
     fn fault(&self, fault: Fault) -> bool {
-        let name = match fault {
-            Fault::LoseAnswer => "lose-answer",
-            Fault::LoseRequest => "lose-request",
-            Fault::Hang => "hang",
-            Fault::NoCapacity => "no-capacity",
-            _ => return false,
-        };
-        fs::write(self.path("faults").join(name), "").expect("a fault");
-        true
+        self.program.fault(fault)
     }
 
     fn calm(&self) {
-        for file in fs::read_dir(self.path("faults")).expect("the folder") {
-            let _ = fs::remove_file(file.expect("a file").path());
-        }
+        self.program.calm();
     }
 
     fn calls(&self) -> usize {
-        let names = fs::read_dir(self.path("calls")).expect("the folder");
-        let names = names.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        names
-            .filter(|name| Path::new("/proc").join(name).exists())
-            .count()
+        self.program.calls()
     }
 }
