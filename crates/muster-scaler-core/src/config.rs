@@ -68,7 +68,8 @@ pub struct Config {
     pub join_url: String,
     /// What is asked of Prometheus.
     pub prometheus: PrometheusConfig,
-    /// What is asked of GitLab; left out, the scaler works in its reduced mode.
+    /// What is asked of GitLab; left out, the scaler works in its reduced mode. No runner can be paused then: a
+    /// server may be deleted with a job that it took since its last sample.
     pub gitlab: Option<GitlabConfig>,
     /// The pools. A job belongs to the first that it matches.
     pub pool: Vec<PoolConfig>,

@@ -280,9 +280,12 @@ impl Memory {
             }
             Happening::Refused(refusal, why) => {
                 let provider = self.provider(&server.provider);
-                provider.refusals = provider.refusals.saturating_add(1);
-                provider.not_before =
-                    at + backoff(provider.refusals, FIRST_REFUSAL, LONGEST_REFUSAL);
+                // Servers that were asked for together are one try.
+                if at >= provider.not_before {
+                    provider.refusals = provider.refusals.saturating_add(1);
+                    provider.not_before =
+                        at + backoff(provider.refusals, FIRST_REFUSAL, LONGEST_REFUSAL);
+                }
                 provider.refused = Some((*refusal, why.clone()));
             }
             Happening::Joined if before != server.state && !server.was_adopted() => {

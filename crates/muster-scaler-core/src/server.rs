@@ -267,15 +267,14 @@ impl Server {
         self.requested.map_or(Duration::ZERO, |r| now.since(r))
     }
 
-    /// Whether it may be deleted without a job being lost: it never joined, it was seen empty twice
-    /// after it was paused, its drain is past its deadline, or its provider has it no more.
+    /// Whether it may be deleted without a job being lost: it was seen empty twice after it was paused,
+    /// its drain is past its deadline, its provider has it no more, or it never joined and is not drained.
     pub fn may_be_deleted(&self, at: Time) -> bool {
-        self.joined.is_none()
-            || self.is_absent()
-            || self
-                .drain
-                .as_ref()
-                .is_some_and(|drain| drain.is_empty() || at >= drain.deadline)
+        let may = match &self.drain {
+            Some(drain) => drain.is_empty() || at >= drain.deadline,
+            None => self.joined.is_none(),
+        };
+        may || self.is_absent()
     }
 
     /// Changes as `what` says.
@@ -310,6 +309,7 @@ impl Server {
             (Happening::Joined, S::Requested | S::Unknown | S::Booting) => S::Joined,
             (Happening::Joined, _) => state,
             (Happening::BootFailed(_), S::Unknown | S::Booting) => S::Removing,
+            (Happening::BootFailed(_), S::Draining) if self.joined.is_none() => state,
             (Happening::Idle(_) | Happening::Down(_), S::Joined | S::Quarantined | S::Draining) => {
                 state
             }

@@ -18,6 +18,8 @@ impl<'a> PoolRound<'a> {
         let all = round.ledger.servers.values();
         let ids = all.filter_map(|s| s.provider_id.as_deref());
         let mut known: HashSet<&str, FixedState> = ids.collect();
+        // A pool before this one may have taken over what is nobody's by its labels.
+        known.extend(round.adopted.iter().map(|(_, id)| *id));
         let removed = self.memory.map(|memory| memory.last_removed);
         let mut found = Vec::new();
         for (at, listing) in self.listings(round) {
@@ -51,7 +53,10 @@ impl<'a> PoolRound<'a> {
         let label = listed.label(label::NAME).unwrap_or("adopted");
         let mut name = ServerName(label.to_owned());
         let twin = self.members.iter().position(|m| m.server.name == name);
-        if twin.is_some() || listed.label(label::NAME).is_none() {
+        let is_taken = twin.is_some()
+            || round.ledger.servers.contains_key(&name)
+            || round.adopted.iter().any(|(taken, _)| *taken == name);
+        if is_taken || listed.label(label::NAME).is_none() {
             name = ServerName(format!("{label}{}{}", Server::TWIN, listed.id));
         }
         let id = self.provider_id(provider);
@@ -72,6 +77,7 @@ impl<'a> PoolRound<'a> {
                 .and_then(|v| v.get(&server.name))
                 .map(|view| view.runner);
         }
+        round.adopted.push((server.name.clone(), &listed.id));
         round.fact(Event::Adopted(Box::new(server.clone())));
         self.adopted(round, server, listed);
         if let Some(twin) = twin {

@@ -8,7 +8,7 @@ use crate::decision::Action;
 use crate::explanation::Verdict;
 use crate::memory::in_last_minute;
 use crate::provider::Phase;
-use crate::{ABSENCES, Happening, Reading, ServerState, Time};
+use crate::{ABSENCES, Drain, Happening, Reading, ServerState, Time};
 
 /// What is added to a provider's timeout before its answer counts as lost.
 const ANSWER_LATE: Duration = Duration::from_secs(60);
@@ -22,6 +22,7 @@ impl<'a> PoolRound<'a> {
         self.deletes_left = self.config.rate.delete_per_minute.saturating_sub(began);
         for at in 0..self.members.len() {
             self.look_at_listing(round, at);
+            self.note_runner(round, at);
             self.note_down(round, at);
             match self.members[at].server.state {
                 ServerState::Planned => self.planned(round, at),
@@ -72,6 +73,21 @@ impl<'a> PoolRound<'a> {
             .get(id)
             .and_then(Reading::value)?;
         (listing.complete && listing.began > after).then_some(listing.began)
+    }
+
+    /// One that was adopted while GitLab was silent does not know its runner object, without which it could
+    /// not be paused. Twins share one, which is the first's.
+    fn note_runner(&mut self, round: &mut Round<'a>, at: usize) {
+        let member = &self.members[at];
+        let server = &member.server;
+        let is_first = server.runner_name() == server.name.0;
+        if let Look::View(view) = member.view
+            && server.runner.is_none()
+            && server.state != ServerState::Planned
+            && is_first
+        {
+            self.fact(round, at, Happening::RunnerMade(view.runner));
+        }
     }
 
     fn note_down(&mut self, round: &mut Round<'a>, at: usize) {
@@ -161,7 +177,7 @@ impl<'a> PoolRound<'a> {
         member.server.is_absent() && joined == Some(false)
     }
 
-    fn hosts_known(&self, round: &Round<'a>) -> bool {
+    pub(super) fn hosts_known(&self, round: &Round<'a>) -> bool {
         self.seen
             .is_some_and(|seen| round.fresh(&seen.hosts).is_some())
     }
@@ -234,9 +250,20 @@ impl<'a> PoolRound<'a> {
         }
     }
 
-    /// It did not come up, and is deleted.
+    /// It did not come up, and goes. Where its runner could come up late and take jobs, it is drained first.
     fn fail(&mut self, round: &mut Round<'a>, at: usize, why: String) {
-        if self.may_delete(at) {
+        let member = &self.members[at];
+        if member.server.state == ServerState::Booting
+            && matches!(member.view, Look::View(_) | Look::Silent)
+        {
+            let deadline = round.now + self.config.drain_deadline.get();
+            let hold = round.config.long_polling.get();
+            let drain = Drain::new(deadline, "it did not come up", false, hold);
+            if self.intent(round, at, Happening::Draining(drain)) {
+                self.intent(round, at, Happening::BootFailed(why));
+                self.draining(round, at);
+            }
+        } else if self.may_delete(at) {
             self.delete(round, at, Happening::BootFailed(why));
         }
     }

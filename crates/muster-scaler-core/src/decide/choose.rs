@@ -20,8 +20,8 @@ impl<'a> PoolRound<'a> {
         let spent = self.is_spent();
         let mut chosen = Vec::new();
         for at in 0..self.members.len() {
-            match self.must_go(at, round.now, spent) {
-                Some(why) if free => self.drain(round, at, why, false),
+            match self.must_go(round, at, spent) {
+                Some((why, may_return)) if free => self.drain(round, at, why, may_return),
                 Some(_) => self.members[at].verdict = Verdict::Unsure,
                 None if self.members[at].server.state == ServerState::Joined => {
                     let verdict = self.verdict(at, round.now);
@@ -47,27 +47,42 @@ impl<'a> PoolRound<'a> {
         self.note_delete_rate(round);
     }
 
-    /// Why the server must go, whatever the demand.
-    fn must_go(&self, at: usize, now: Time, spent: bool) -> Option<&'static str> {
-        let server = &self.members[at].server;
+    /// Why the server must go, whatever the demand, and whether it may be taken back.
+    fn must_go(&self, round: &Round<'_>, at: usize, spent: bool) -> Option<(&'static str, bool)> {
+        let (server, now) = (&self.members[at].server, round.now);
         match server.state {
-            // A listing may leave out what runs jobs: whether it does is GitLab's word.
+            // A listing may leave out what runs jobs: whether it does is GitLab's word. When it is shown again,
+            // it is as good as before.
             ServerState::Joined | ServerState::Quarantined if server.is_absent() => {
-                Some("its provider has it no more")
+                Some(("its provider has it no more", true))
             }
             ServerState::Joined | ServerState::Quarantined if now >= server.expires => {
-                Some("its lifetime is over")
+                Some(("its lifetime is over", false))
             }
             ServerState::Draining if now >= server.expires => {
                 let returns = server.drain.as_ref().is_some_and(|drain| drain.may_return);
-                returns.then_some("its lifetime is over")
+                returns.then_some(("its lifetime is over", false))
             }
-            ServerState::Joined if spent => Some("the budget is used up"),
+            ServerState::Joined if spent => Some(("the budget is used up", false)),
             ServerState::Quarantined if now.since(server.since) >= QUARANTINE => {
-                Some("it does not answer")
+                Some(("it does not answer", false))
             }
+            ServerState::Joined if self.never_came(round, at) => Some((
+                "it has fetched its configuration, and GitLab knows no runner of it",
+                false,
+            )),
             _ => None,
         }
+    }
+
+    /// Whether the runner of a server that said that it joins has not shown itself for as long as a boot may take.
+    fn never_came(&self, round: &Round<'_>, at: usize) -> bool {
+        let member = &self.members[at];
+        let server = &member.server;
+        let boot = self.provider_of(server).map(|p| p.boot_timeout.get());
+        let late = boot.is_some_and(|boot| round.now.since(server.since) > boot);
+        let hosts_known = self.hosts_known(round);
+        late && member.running == Some(0) && member.has_joined(round, hosts_known) == Some(false)
     }
 
     /// What speaks for keeping a joined server; [`Verdict::Needed`] if only demand could.

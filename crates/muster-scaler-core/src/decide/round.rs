@@ -35,6 +35,8 @@ pub(super) struct Round<'a> {
     acts: bool,
     pub(super) wanted: Vec<Action>,
     pub(super) alarms: Vec<Alarm>,
+    /// What was taken over: names and the provider's IDs.
+    pub(super) adopted: Vec<(ServerName, &'a str)>,
     events: Vec<Event>,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Round<'a> {
             acts: config.mode == Mode::On && observation.lease.is_ok(),
             wanted: Vec::new(),
             alarms: Vec::new(),
+            adopted: Vec::new(),
             events: Vec::new(),
         }
     }

@@ -150,14 +150,18 @@ fn refusals_and_failed_boots_close_a_provider() {
         memory.providers[&id].clone()
     };
     let refused = Happening::Refused(Refusal::Capacity, "full".to_owned());
-    let waits: Vec<u64> = (0..7)
-        .map(|_| {
-            happen(S::Requested, &refused, NOW)
-                .not_before
-                .since(NOW)
-                .as_secs()
-        })
-        .collect();
+    let (mut waits, mut at) = (Vec::new(), NOW);
+    for _ in 0..7 {
+        let next = happen(S::Requested, &refused, at).not_before;
+        // What was asked for together is refused together.
+        let again = happen(S::Requested, &refused, at + Duration::from_secs(1));
+        assert_eq!(
+            (again.not_before, again.refusals),
+            (next, waits.len() as u32 + 1)
+        );
+        waits.push(next.since(at).as_secs());
+        at = next;
+    }
     assert_eq!(waits, [60, 120, 240, 480, 960, 1800, 1800]);
     let exists = Happening::Exists("id".to_owned());
     assert_eq!(happen(S::Requested, &exists, NOW).refusals, 0);

@@ -2,10 +2,10 @@
 
 use muster_scaler_core::config::{Config, PoolConfig, ScheduleConfig};
 use muster_scaler_core::explanation::{Plan, Problem};
-use muster_scaler_core::provider::Refusal;
+use muster_scaler_core::provider::{ListedServer, Listing, Phase, Refusal, label};
 use muster_scaler_core::{
     Action, Decision, Drain, Event, Gate, Happening, Host, Ledger, Observation, PoolExplanation,
-    Reading, RunnerView, Server, ServerName, ServerState, Time, decide,
+    ProviderId, Reading, RunnerView, Server, ServerName, ServerState, Time, decide,
 };
 
 use super::scene::{POOL, START, config, host, jobs, observation, provider, seconds, step};
@@ -435,9 +435,7 @@ fn deleted_after(running: impl Fn(u64) -> u32) -> Option<u64> {
             running: Reading::known(running(*second), now),
         };
         seen.runners = Reading::known([(draining.name.clone(), view)].into(), now);
-        let decision = step(&config(), &seen, &mut ledger, now);
-        let deletes = |action: &Action| matches!(action, Action::Delete(_));
-        decision.actions.iter().any(deletes)
+        deletes(&step(&config(), &seen, &mut ledger, now))
     })
 }
 
@@ -451,4 +449,129 @@ fn a_drained_server_goes_when_no_request_can_bring_a_job_any_more() {
     let brief = |second| u32::from(second == 40);
     assert_eq!(deleted_after(brief), Some(120));
     assert_eq!(deleted_after(|_| 1), None);
+}
+
+fn view(number: u32, joined: bool, running: u32, now: Time) -> (ServerName, RunnerView) {
+    let view = RunnerView {
+        runner: u64::from(number),
+        joined: Reading::known(joined, now),
+        paused: Reading::known(false, now),
+        running: Reading::known(running, now),
+    };
+    (ServerName(format!("s-{number}")), view)
+}
+
+fn deletes(decision: &Decision) -> bool {
+    let delete = |action: &Action| matches!(action, Action::Delete(_));
+    decision.actions.iter().any(delete)
+}
+
+#[test]
+fn a_server_that_is_late_is_paused_before_it_goes_and_keeps_the_job_that_it_took() {
+    let mut ledger = ledger([server(1, ServerState::Booting)]);
+    let mut actions = Vec::new();
+    for second in (190..=600).step_by(10) {
+        let now = START + seconds(second);
+        let mut seen = two_hosts(0, 0, now);
+        // It took a job before the pause arrived.
+        let running = u32::from((200..400).contains(&second));
+        let (name, mut view) = view(1, second >= 200, running, now);
+        view.paused = Reading::known(second > 190, now);
+        seen.runners = Reading::known([(name, view)].into(), now);
+        let decision = step(&config(), &seen, &mut ledger, now);
+        actions.extend(decision.actions.into_iter().map(|action| (second, action)));
+    }
+    let name = ServerName("s-1".to_owned());
+    assert_eq!(actions[0], (190, Action::Pause(name.clone())));
+    let (second, action) = &actions[1];
+    assert_eq!(*action, Action::Delete(name));
+    assert!(*second > 460, "{second}");
+    assert_eq!(ledger.memory.providers.len(), 1);
+}
+
+#[test]
+fn a_server_that_was_adopted_while_gitlab_was_silent_can_be_paused_later() {
+    let mut adopted = server(1, ServerState::Joined);
+    adopted.runner = None;
+    let mut ledger = ledger([adopted]);
+    let now = START + seconds(100);
+    let mut seen = two_hosts(0, 0, now);
+    seen.runners = Reading::known([view(1, true, 0, now)].into(), now);
+    step(&config(), &seen, &mut ledger, now);
+    assert_eq!(ledger.servers.values().next().unwrap().runner, Some(1));
+}
+
+#[test]
+fn what_no_pool_calls_its_own_is_adopted_once() {
+    let mut config = config();
+    let mut second = config.pool[0].clone();
+    second.name = "second".to_owned();
+    config.pool.push(second);
+    let mut seen = two_hosts(0, 0, START);
+    let listed = |id: &str, name: &str| ListedServer {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        labels: [
+            (label::OWNER.to_owned(), "tests".to_owned()),
+            (label::NAME.to_owned(), name.to_owned()),
+        ]
+        .into(),
+        phase: Phase::Active,
+        address: None,
+        created: None,
+    };
+    for pool in [POOL, "second"] {
+        let listing = Listing {
+            servers: vec![listed("i-1", "old-1"), listed("i-2", "old-2")],
+            complete: true,
+            began: START,
+        };
+        let id: ProviderId = format!("{pool}/0").parse().unwrap();
+        seen.listings.insert(id, Reading::known(listing, START));
+    }
+    let mut ledger = Ledger::default();
+    for look in 0..3 {
+        let now = START + seconds(look * 10);
+        let decision = step(&config, &seen, &mut ledger, now);
+        let adopted = |event: &&Event| matches!(event, Event::Adopted(_));
+        let count = decision.events.iter().filter(adopted).count();
+        assert_eq!(count, if look == 0 { 2 } else { 0 });
+    }
+    assert_eq!(ledger.servers.len(), 2);
+}
+
+#[test]
+fn a_server_whose_runner_never_shows_itself_goes() {
+    let mut ledger = ledger([server(1, ServerState::Joined)]);
+    let mut state = |second| {
+        let now = START + seconds(second);
+        let mut seen = two_hosts(40, 8, now);
+        seen.runners = Reading::known([view(1, false, 0, now)].into(), now);
+        step(&config(), &seen, &mut ledger, now);
+        ledger.servers[&ServerName("s-1".to_owned())].state
+    };
+    assert_eq!(state(170), ServerState::Joined);
+    assert_eq!(state(190), ServerState::Draining);
+}
+
+#[test]
+fn a_server_that_listings_left_out_can_come_back() {
+    let mut lost = server(1, ServerState::Joined);
+    lost.absences = 2;
+    let mut ledger = ledger([lost]);
+    let name = ServerName("s-1".to_owned());
+    let now = START + seconds(100);
+    let mut seen = two_hosts(40, 8, now);
+    seen.runners = Reading::known([view(1, true, 0, now)].into(), now);
+    step(&config(), &seen, &mut ledger, now);
+    assert_eq!(ledger.servers[&name].state, ServerState::Draining);
+    // It is shown again, and it is needed.
+    let exists = Happening::Exists("i-1".to_owned());
+    ledger.apply(&Event::server(&name, now, exists)).unwrap();
+    let now = now + seconds(10);
+    let mut seen = two_hosts(40, 8, now);
+    seen.runners = Reading::known([view(1, true, 0, now)].into(), now);
+    let decision = step(&config(), &seen, &mut ledger, now);
+    assert_eq!(ledger.servers[&name].state, ServerState::Joined);
+    assert!(!deletes(&decision));
 }

@@ -23,7 +23,7 @@ pub(super) struct Temper {
     pub(super) mute: f64,
     /// A call of the provider goes wrong.
     pub(super) trouble: f64,
-    /// A server never joins.
+    /// A server never joins, or late.
     pub(super) dud: f64,
     /// The scaler is killed before it has carried out what it decided.
     pub(super) crash: f64,
@@ -360,13 +360,13 @@ impl World {
         let mute = self.now < self.mute_until;
         match action {
             Action::Create(name, _) => self.create(name, mute),
-            Action::Pause(name) if !mute => {
+            Action::Pause(name) if !mute && self.knows_runner(name) => {
                 if let Some(runner) = self.runners.get_mut(name) {
                     runner.paused = runner.paused.or(Some(self.now));
                     self.happens(name, Happening::DrainPaused);
                 }
             }
-            Action::Unpause(name) if !mute => {
+            Action::Unpause(name) if !mute && self.knows_runner(name) => {
                 if let Some(runner) = self.runners.get_mut(name) {
                     runner.paused = None;
                 }
@@ -374,6 +374,11 @@ impl World {
             Action::Delete(name) => self.delete(name, mute),
             _ => {}
         }
+    }
+
+    fn knows_runner(&self, name: &ServerName) -> bool {
+        let server = self.ledger.servers.get(name);
+        server.is_some_and(|server| server.runner.is_some())
     }
 
     fn create(&mut self, name: &ServerName, mute: bool) {
@@ -400,7 +405,10 @@ impl World {
         }
         if kind != 1 {
             let dud = self.rng.f64() < self.temper.dud;
-            let boot = seconds(self.rng.u64(20..120));
+            // Some come up when nobody expects them any more.
+            let is_late = self.rng.f64() < self.temper.dud;
+            let boot = self.rng.u64(if is_late { 150..900 } else { 20..120 });
+            let boot = seconds(boot);
             let machine = Machine {
                 name: name.clone(),
                 owner: self.config.owner.clone(),
@@ -468,6 +476,11 @@ impl World {
     pub(super) fn stop_jobs(&mut self) {
         self.jobs_come = false;
         self.queue.clear();
+    }
+
+    /// GitLab does not answer for so long.
+    pub(super) fn mute(&mut self, time: Duration) {
+        self.mute_until = self.now + time;
     }
 
     pub(super) fn set_quiet(&mut self) {
