@@ -182,6 +182,13 @@ impl Double {
         self.shared.world.lock().add_project(path)
     }
 
+    /// Switches a project's CI off: its jobs may not be listed any more.
+    pub fn disable_ci(&self, project: u64) {
+        if let Some(project) = self.shared.world.lock().projects.get_mut(&project) {
+            project.has_ci = false;
+        }
+    }
+
     /// Makes a runner as somebody else would; gives its ID and token.
     pub fn add_runner(&self, spec: &RunnerSpec) -> (u64, String) {
         let now = now();

@@ -135,6 +135,18 @@ pub struct ProjectInfo {
     pub id: u64,
     /// Its path with that of its group.
     pub path_with_namespace: String,
+    /// Whether it has CI, if GitLab says so.
+    pub jobs_enabled: Option<bool>,
+    /// Who may see its repository, in GitLab's words; `disabled`: it has none.
+    pub repository_access_level: Option<String>,
+}
+
+impl ProjectInfo {
+    /// Whether it can have jobs. Where it cannot, GitLab refuses to list them (403).
+    pub fn may_have_jobs(&self) -> bool {
+        self.jobs_enabled != Some(false)
+            && self.repository_access_level.as_deref() != Some("disabled")
+    }
 }
 
 /// Seconds as GitLab tells them; what is negative or no number is nothing.
@@ -164,7 +176,6 @@ impl Gitlab {
             ("include_subgroups", "true"),
             ("archived", "false"),
             ("with_shared", "false"),
-            ("simple", "true"),
         ];
         let what = "list the group's projects";
         self.pages(&path, &query, MOST_PROJECTS, what).await

@@ -390,6 +390,21 @@ async fn faults_are_told_apart(group: Group) {
 }
 
 #[muster_tasks::test]
+async fn a_late_answer_does_not_end_a_pause_that_began_meanwhile(group: Group) {
+    let (double, gitlab) = start(&group, Options::default()).await;
+    let many = Fault::TooMany(Duration::from_secs(30));
+    double.inject("GET", "runners/7/", many, 1);
+    double.inject("GET", "", Fault::Delay(Duration::from_millis(500)), 1);
+    // Both are sent before either is answered.
+    let (slow, refused) = tokio::join!(gitlab.runners(true), gitlab.managers(7));
+    assert!(refused.unwrap_err().retry_after().is_some());
+    assert!(slow.unwrap().is_empty());
+    let left = gitlab.pause().unwrap();
+    assert!(left > Duration::from_secs(20), "{left:?}");
+    assert!(group.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
 async fn nobody_there_is_said_as_such(group: Group) {
     let (double, _) = start(&group, Options::default()).await;
     let url = double.url().to_owned();

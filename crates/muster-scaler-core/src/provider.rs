@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_options::Secret;
@@ -232,6 +233,12 @@ pub struct ProviderError(pub String);
 pub trait Provider: Send + Sync + fmt::Debug {
     /// The kind: `exec`, `openstack`, ...
     fn kind(&self) -> &'static str;
+
+    /// The longest that a creation may take where one call may take `timeout`: more, if it is made of more
+    /// than one call.
+    fn creation_time(&self, timeout: Duration) -> Duration {
+        timeout
+    }
 
     /// All servers with [`label::OWNER`] set to `owner`.
     ///

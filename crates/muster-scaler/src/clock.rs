@@ -22,6 +22,33 @@ pub struct Clock {
     ahead: Mutex<i64>,
 }
 
+/// A moment by two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the scaler's own, which never jumps.
+    pub time: Time,
+    /// By the wall clock, as other programs tell the time. It may be far off the other after a jump.
+    pub wall: Time,
+}
+
+impl Moment {
+    /// The scaler's time of what happened at `wall` by the wall clock.
+    pub fn ours(&self, wall: Time) -> Time {
+        Time::from_millis(
+            self.time
+                .millis()
+                .saturating_sub(self.wall.millis().saturating_sub(wall.millis())),
+        )
+    }
+}
+
+/// A moment at which both clocks say the same.
+impl From<Time> for Moment {
+    fn from(time: Time) -> Self {
+        Self { time, wall: time }
+    }
+}
+
 /// What tells how much time has passed.
 #[derive(Debug)]
 enum Source {
@@ -70,6 +97,18 @@ impl Clock {
             source: Source::Given(now),
             wall: Time::default,
             ahead: Mutex::default(),
+        }
+    }
+
+    /// The present moment.
+    pub fn moment(&self) -> Moment {
+        #[cfg(any(test, feature = "testing"))]
+        if let Source::Given(_) = self.source {
+            return self.now().into();
+        }
+        Moment {
+            time: self.now(),
+            wall: (self.wall)(),
         }
     }
 

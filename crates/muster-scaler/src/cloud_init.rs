@@ -39,7 +39,7 @@ listen_address = ":9252"
 pub enum Boot<'a> {
     /// It is in the script.
     Config(&'a Secret),
-    /// The server asks for it, once, with a word that works once.
+    /// The server asks for it with a word that works once, or again for the same server if the answer was lost.
     Join {
         /// How it reaches the scaler.
         url: &'a str,
@@ -121,7 +121,9 @@ const WRITE: &str = r#"fetch() {
 }
 "#;
 
-const JOIN: &str = r#"printf %s "$word" > "$state/word"
+// The number is known to this machine's root alone: a job that reads the user data cannot ask with it.
+const JOIN: &str = r#"number=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+printf '%s %s' "$word" "$number" > "$state/word"
 fetch() {
     if command -v curl > /dev/null 2>&1; then
         curl -fsS --max-time 20 --data-binary "@$state/word" "$url"

@@ -355,7 +355,7 @@ impl Controller {
             }
         }
         let (observer, looking) = (Arc::clone(&self.setup.observer), Arc::clone(&self.looking));
-        let (ledger, now) = (self.desk().ledger(), self.clock.now());
+        let (ledger, now) = (self.desk().ledger(), self.clock.moment());
         let look = async move {
             let over = Over(looking);
             let seen = observer.observe(now, &ledger).await;

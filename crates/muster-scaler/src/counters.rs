@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use muster_scaler_core::{Event, Happening, JobRun, Ledger, ServerState};
+use muster_scaler_core::{Event, Happening, JobRun, Ledger, ServerName, ServerState};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +130,13 @@ impl Counters {
                     runs.iter().for_each(|run| self.ran(before, run));
                 }
                 Event::Server { name, at, what } => match what {
-                    Happening::BootFailed(_) => _ = self.join_failures.fetch_add(1, Relaxed),
+                    Happening::BootFailed(_) => {
+                        self.join_failures.fetch_add(1, Relaxed);
+                        // The provider's own words would be a reason each.
+                        if !events.iter().any(|event| drains(event, name)) {
+                            self.decided("delete", "it did not come up");
+                        }
+                    }
                     Happening::Removing(_) => {
                         let server = before.servers.get(name);
                         if let Some(server) = server.filter(|s| s.state == ServerState::Draining) {
@@ -207,6 +213,10 @@ impl Counters {
     }
 }
 
+fn drains(event: &Event, server: &ServerName) -> bool {
+    matches!(event, Event::Server { name, what: Happening::Draining(_), .. } if name == server)
+}
+
 /// What was decided with this event, and why.
 fn decided(event: &Event) -> Option<(&'static str, &str)> {
     match event {
@@ -218,8 +228,6 @@ fn decided(event: &Event) -> Option<(&'static str, &str)> {
             Happening::Draining(drain) => Some(("drain", &drain.why)),
             Happening::Undrained => Some(("take_back", "")),
             Happening::Removing(why) => Some(("delete", why)),
-            // The provider's own words would be a reason each.
-            Happening::BootFailed(_) => Some(("delete", "it did not come up")),
             _ => None,
         },
         _ => None,

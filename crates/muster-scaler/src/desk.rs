@@ -1,8 +1,8 @@
 //! The one writer of the ledger: a thread that decides, makes what changes durable, records it and
 //! only then says so.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_scaler_core::{
     Config, Decision, Event, Happening, Ledger, Misfit, Observation, ServerName, Time,
@@ -20,6 +20,9 @@ const QUEUE: usize = 256;
 
 /// So many changes are made durable at once.
 const BATCH: usize = 64;
+
+/// A server that has joined may ask for its configuration again for so long.
+const JOIN_AGAIN: Duration = Duration::from_secs(600);
 
 /// What decides. Pure.
 pub type Decide = fn(&Config, &Observation, &Ledger, Time) -> Decision;
@@ -68,6 +71,15 @@ impl Keep for Nowhere {
     }
 }
 
+/// A server asks for its configuration.
+#[derive(Debug)]
+pub(crate) struct JoinAsk {
+    /// The hash of its word.
+    pub(crate) word: String,
+    /// The hash of a number that it has made itself, if it has one.
+    pub(crate) asked_by: Option<String>,
+}
+
 /// What changes with some events.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
@@ -79,7 +91,7 @@ pub(crate) struct Change {
 enum Request {
     Decide(Box<Observation>, Answer<Decision>),
     Change(Change, Answer<()>),
-    Join(String, Answer<(ServerName, String)>),
+    Join(JoinAsk, Answer<(ServerName, String)>),
 }
 
 type Answer<T> = oneshot::Sender<Result<T, DeskError>>;
@@ -144,10 +156,10 @@ impl Desk {
         self.change(Change { events, join: None }).await
     }
 
-    /// Lets the server join whose word has this hash: its name, and the text of its runner's
-    /// configuration. Works once.
-    pub(crate) async fn join(&self, word: String) -> Result<(ServerName, String), DeskError> {
-        self.ask(|answer| Request::Join(word, answer)).await
+    /// Lets the server join whose word this is: its name, and the text of its runner's configuration. Works once,
+    /// but for the same server [`JOIN_AGAIN`].
+    pub(crate) async fn join(&self, ask: JoinAsk) -> Result<(ServerName, String), DeskError> {
+        self.ask(|answer| Request::Join(ask, answer)).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, DeskError> {
@@ -218,12 +230,12 @@ impl Writer {
                     }
                     Err(misfit) => _ = answer.send(Err(misfit.into())),
                 },
-                Request::Join(word, answer) => match self.take_join(&word) {
-                    Some((name, config, event)) => {
+                Request::Join(ask, answer) => match self.take_join(&ask) {
+                    Some((name, config, events)) => {
                         if let Some(recorder) = &self.opening.recorder {
-                            lines.push(recorder.events(std::slice::from_ref(&event)));
+                            lines.push(recorder.events(&events));
                         }
-                        all.push(event);
+                        all.extend(events);
                         told.push(Box::new(move |result| {
                             let _ = answer.send(result.map(|()| (name, config)));
                         }));
@@ -269,31 +281,47 @@ impl Writer {
         if let Some((name, join)) = change.join {
             kept.joins.insert(name, join);
         }
-        let servers = &kept.ledger.servers;
-        let waits = |name: &ServerName| servers.get(name).is_some_and(|s| s.joined.is_none());
-        kept.joins.retain(|name, _| waits(name));
+        let (servers, now) = (&kept.ledger.servers, self.opening.clock.now());
+        kept.joins.retain(|name, join| {
+            let server = servers.get(name);
+            server.is_some_and(|server| match server.joined {
+                None => true,
+                Some(at) => join.asked_by.is_some() && now.since(at) < JOIN_AGAIN,
+            })
+        });
         Ok(change.events)
     }
 
-    fn take_join(&mut self, word: &str) -> Option<(ServerName, String, Event)> {
-        let joins: &BTreeMap<_, Join> = &self.opening.kept.joins;
-        let (name, join) = joins.iter().find(|(_, join)| join.word == word)?;
+    /// The configuration of the server whose word this is, and what changes with that.
+    fn take_join(&mut self, ask: &JoinAsk) -> Option<(ServerName, String, Vec<Event>)> {
+        let now = self.opening.clock.now();
+        let kept = &mut self.opening.kept;
+        let found = kept
+            .joins
+            .iter_mut()
+            .find(|(_, join)| join.word == ask.word);
+        let (name, join) = found?;
         let (name, config) = (name.clone(), join.config.clone());
-        let event = Event::server(&name, self.opening.clock.now(), Happening::Joined);
-        let change = Change {
-            events: vec![event.clone()],
-            join: None,
-        };
         // A server that is being deleted does not join any more.
-        let going = |name| {
-            let server = self.opening.kept.ledger.servers.get(name);
-            server.is_none_or(|server| server.state.is_going())
-        };
-        if going(&name) {
-            return None;
+        let server = kept.ledger.servers.get(&name);
+        let server = server.filter(|server| !server.state.is_going())?;
+        if let Some(joined) = server.joined
+            && join.asked_by.is_some()
+        {
+            let may = join.asked_by == ask.asked_by && now.since(joined) < JOIN_AGAIN;
+            return may.then_some((name, config, Vec::new()));
         }
-        self.apply(change).ok()?;
-        self.opening.kept.joins.remove(&name);
-        Some((name, config, event))
+        join.asked_by.clone_from(&ask.asked_by);
+        let events = vec![Event::server(&name, now, Happening::Joined)];
+        let change = Change { events, join: None };
+        match self.apply(change) {
+            Ok(events) => Some((name, config, events)),
+            Err(_) => {
+                if let Some(join) = self.opening.kept.joins.get_mut(&name) {
+                    join.asked_by = None;
+                }
+                None
+            }
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! - `GET /sd/prometheus`: the temporary servers for Prometheus' HTTP service discovery, from the
 //!   moment they have an address until they are gone.
-//! - `POST /join` with a word that works once: the text of the server's runner configuration.
+//! - `POST /join` with a word that works once: the text of the server's runner configuration. Behind the word
+//!   may stand a number that the server has made itself; with both it may ask again for ten minutes.
 //! - `POST /hooks/gitlab`: GitLab's job and pipeline webhooks, with the configured word in
 //!   `X-Gitlab-Token`.
 
@@ -22,7 +23,7 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::controller::Controller;
-use crate::desk::DeskError;
+use crate::desk::{DeskError, JoinAsk};
 use crate::observe::{Observer, sd_label};
 use crate::word;
 
@@ -96,8 +97,13 @@ impl Web {
         let Some(controller) = self.controller() else {
             return empty(StatusCode::SERVICE_UNAVAILABLE);
         };
-        let word = String::from_utf8_lossy(&body);
-        match controller.desk().join(word::hash(word.trim())).await {
+        let words = String::from_utf8_lossy(&body);
+        let mut words = words.split_whitespace().map(word::hash);
+        let ask = JoinAsk {
+            word: words.next().unwrap_or_default(),
+            asked_by: words.next(),
+        };
+        match controller.desk().join(ask).await {
             Ok((name, config)) => {
                 tracing::info!(server = %name, "a server has joined");
                 controller.waker().notify_one();

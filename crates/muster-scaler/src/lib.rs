@@ -35,7 +35,7 @@ pub const PLUGINS: &[PluginRow] = &[PluginRow {
     build: Build::Scaler(|cx| Ok(Box::new(Scaler::build(cx)?))),
 }];
 
-pub use clock::Clock;
+pub use clock::{Clock, Moment};
 pub use component::{OrderError, Scaler, Scalers, providers};
 pub use controller::{Controller, Setup, StartError};
 pub use counters::{Counts, Decided};

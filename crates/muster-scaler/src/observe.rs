@@ -35,7 +35,7 @@ use gitlab::AT_ONCE;
 use poll::JobPoll;
 use queries::{Answers, Query};
 
-use crate::{Observe, Seen};
+use crate::{Moment, Observe, Seen};
 
 /// Failed to set up the observation; the message completes "failed to ...".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,8 +62,8 @@ struct Pool {
 
 #[async_trait]
 impl Observe for Observer {
-    async fn observe(&self, now: Time, _ledger: &Ledger) -> Seen {
-        let began = Instant::now();
+    async fn observe(&self, moment: Moment, _ledger: &Ledger) -> Seen {
+        let (now, began) = (moment.time, Instant::now());
         let clock = move || now + began.elapsed();
         let look = async {
             match &self.runners {
@@ -76,7 +76,7 @@ impl Observe for Observer {
                 poll.poll_if_due(&clock).await;
             }
         };
-        let (answers, runners, ()) = tokio::join!(self.ask(now), look, poll);
+        let (answers, runners, ()) = tokio::join!(self.ask(moment), look, poll);
         let mut pools = BTreeMap::new();
         for (pool, answers) in self.pools.iter().zip(answers) {
             pools.insert(pool.name.clone(), self.pool(pool, &answers, now, clock()));
@@ -157,7 +157,7 @@ impl Observer {
     }
 
     /// All queries of all pools, some at a time.
-    async fn ask(&self, at: Time) -> Vec<Answers> {
+    async fn ask(&self, at: Moment) -> Vec<Answers> {
         let mut all: Vec<(usize, Query)> = Vec::new();
         for (index, pool) in self.pools.iter().enumerate() {
             all.extend(pool.queries.iter().map(|query| (index, query.clone())));
@@ -166,7 +166,7 @@ impl Observer {
             let answer = Answers::ask(&self.prometheus, &query, at).await;
             (index, query.asked, answer)
         };
-        let mut answers: Vec<Answers> = self.pools.iter().map(|_| Answers::default()).collect();
+        let mut answers: Vec<Answers> = self.pools.iter().map(|_| Answers::new(at)).collect();
         let mut asked = std::pin::pin!(stream::iter(all).map(ask).buffer_unordered(AT_ONCE));
         while let Some((index, asked, answer)) = asked.next().await {
             if let Some(answers) = answers.get_mut(index) {

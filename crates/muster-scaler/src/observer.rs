@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use muster_scaler_core::{JobRun, Ledger, PoolObservation, Reading, RunnerView, ServerName, Time};
+use muster_scaler_core::{JobRun, Ledger, PoolObservation, Reading, RunnerView, ServerName};
+
+use crate::clock::Moment;
 
 /// What was seen beside the providers' listings.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,5 +35,5 @@ impl Seen {
 pub trait Observe: Send + Sync + fmt::Debug {
     /// Looks now. What a source does not answer in its time is unknown. One look goes on at a time;
     /// it may be dropped at any moment, which closes its connections.
-    async fn observe(&self, now: Time, ledger: &Ledger) -> Seen;
+    async fn observe(&self, now: Moment, ledger: &Ledger) -> Seen;
 }

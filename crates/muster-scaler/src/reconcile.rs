@@ -138,6 +138,11 @@ impl Tools {
         }
     }
 
+    /// Whether GitLab says that there is no such runner object. One that is gone takes no jobs.
+    async fn is_without_runner(&self, runners: &Arc<dyn Runners>, runner: u64) -> bool {
+        matches!(self.gitlab(runners.view(runner)).await, Ok(None))
+    }
+
     fn gitlab_timeout(&self) -> Duration {
         let gitlab = self.config.gitlab.as_ref();
         gitlab.map_or(Duration::from_secs(10), |gitlab| gitlab.timeout.get())
@@ -163,7 +168,7 @@ impl Tools {
                     self.note(name, Happening::DrainPaused).await;
                 }
             }
-            // Its runner object is looked for.
+            // The next look at GitLab tells its runner object.
             (Some(_), None) => {}
             (None, _) => _ = self.note(name, Happening::DrainPaused).await,
         }

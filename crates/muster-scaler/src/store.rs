@@ -58,13 +58,17 @@ pub enum StoreError {
     },
 }
 
-/// What a server is given once, when it joins. Never shown, never recorded.
+/// What a server is given when it joins. Never shown, never recorded.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Join {
     /// SHA-256 of the word with which it joins, in hexadecimal digits.
     pub(crate) word: String,
     /// The text of its runner's configuration, with the token.
     pub(crate) config: String,
+    /// SHA-256 of the number of its own with which it was first asked for: whoever knows it may ask again, in case
+    /// the answer was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_by: Option<String>,
 }
 
 impl std::fmt::Debug for Join {

@@ -300,8 +300,10 @@ fn project(shared: &Shared, request: &Request, id: &str, rest: &[&str]) -> Answe
     }
     let pipeline = match rest {
         [] => {
-            let row = json!({ "id": project.id, "path_with_namespace": project.path });
-            return of_json(200, &row);
+            return of_json(200, &view::project(project));
+        }
+        ["jobs"] | ["pipelines", _, "jobs"] if !project.has_ci => {
+            return message(403, "403 Forbidden");
         }
         ["jobs"] => None,
         ["pipelines", pipeline, "jobs"] => Some(pipeline.parse::<u64>().unwrap_or_default()),
@@ -332,7 +334,7 @@ fn group_projects(shared: &Shared, request: &Request, id: &str) -> Answer {
         .projects
         .values()
         .filter(|project| project.group == Some(*group) || project.path.starts_with(&below))
-        .map(|project| json!({ "id": project.id, "path_with_namespace": project.path }))
+        .map(view::project)
         .collect();
     page(shared, request, &rows)
 }

@@ -4,7 +4,7 @@ use muster_scaler_core::Time;
 use serde_json::{Value, json};
 
 use super::work::JobRow;
-use super::world::{Manager, Runner, World};
+use super::world::{Manager, Project, Runner, World};
 use crate::JobStatus;
 use crate::moment::text;
 
@@ -83,6 +83,13 @@ pub(super) fn job(job: &JobRow, now: Time) -> Value {
         "queued_duration": queued(job, now), "failure_reason": job.reason,
         "pipeline": { "id": job.pipeline, "project_id": job.project, "ref": "main" },
         "runner": job.runner.map(|id| json!({ "id": id })), "tag": false,
+    })
+}
+
+pub(super) fn project(project: &Project) -> Value {
+    json!({
+        "id": project.id, "path_with_namespace": project.path, "jobs_enabled": project.has_ci,
+        "repository_access_level": "enabled",
     })
 }
 

@@ -149,6 +149,7 @@ pub(super) struct Project {
     pub(super) id: u64,
     pub(super) path: String,
     pub(super) group: Option<u64>,
+    pub(super) has_ci: bool,
 }
 
 #[derive(Debug)]
@@ -269,7 +270,14 @@ impl World {
         });
         let id = self.next_id();
         let path = path.to_owned();
-        self.projects.insert(id, Project { id, path, group });
+        let has_ci = true;
+        let project = Project {
+            id,
+            path,
+            group,
+            has_ci,
+        };
+        self.projects.insert(id, project);
         id
     }
 

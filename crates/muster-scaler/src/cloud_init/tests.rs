@@ -107,7 +107,9 @@ fn a_server_that_joins_sends_its_word_and_keeps_what_it_gets() {
     boot(&script, root.path(), &fetcher);
     let file = root.path().join("etc/gitlab-runner/config.toml");
     assert_eq!(read(&file), "concurrent = 1\n");
-    assert_eq!(read(&root.path().join("sent")), "w0rd");
+    let sent = read(&root.path().join("sent"));
+    let (word, number) = sent.split_once(' ').unwrap();
+    assert_eq!((word, number.len()), ("w0rd", 32));
     let asked = read(&root.path().join("asked"));
     assert!(
         asked.trim_end().ends_with("http://scaler:1/join"),

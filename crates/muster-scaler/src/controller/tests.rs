@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use muster_scaler_core::{Ledger, decide};
 
 use super::*;
+use crate::clock::Moment;
 
 #[derive(Debug)]
 struct Blind;
 
 #[async_trait]
 impl Observe for Blind {
-    async fn observe(&self, _: Time, _: &Ledger) -> Seen {
+    async fn observe(&self, _: Moment, _: &Ledger) -> Seen {
         Seen::nothing("nobody looks")
     }
 }

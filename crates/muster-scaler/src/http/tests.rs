@@ -6,11 +6,12 @@ use muster_net::{Address, ClientBuilder, SocketOptions, TlsClientOptions, listen
 use muster_plugin::{ComponentId, Kind, Resources, StartContext};
 use muster_scaler_core::config::{Config, GitlabConfig, Mode};
 use muster_scaler_core::{
-    Event, Happening, ProviderId, Server, ServerName, ServerState, Time, decide,
+    Event, Happening, ProviderId, Server, ServerName, ServerState, decide,
 };
 use muster_tasks::Group;
 
 use super::*;
+use crate::clock::Moment;
 use crate::controller::Setup;
 use crate::desk::Change;
 use crate::observer::{Observe, Seen};
@@ -21,7 +22,7 @@ struct Blind;
 
 #[async_trait]
 impl Observe for Blind {
-    async fn observe(&self, _: Time, _: &Ledger) -> Seen {
+    async fn observe(&self, _: Moment, _: &Ledger) -> Seen {
         Seen::nothing("nobody looks")
     }
 }
@@ -64,6 +65,7 @@ async fn scene(group: &Group) -> Scene {
     let join = Join {
         word: word::hash("w0rd"),
         config: "concurrent = 1\ntoken = \"t\"\n".to_owned(),
+        asked_by: None,
     };
     let change = Change {
         events: vec![
@@ -132,6 +134,25 @@ async fn a_word_joins_once_and_no_other_does(group: Group) {
     let state = ledger.servers.values().next().unwrap().state;
     assert_eq!(state, ServerState::Joined);
     assert_eq!(join("w0rd").await.unwrap().status(), 403);
+    assert_eq!(join("w0rd 1").await.unwrap().status(), 403);
+    drop(client);
+    scene.end(&group).await;
+}
+
+#[muster_tasks::test]
+async fn a_server_whose_answer_was_lost_asks_again_and_nobody_else_can(group: Group) {
+    let scene = scene(&group).await;
+    let client = client();
+    let join = |word: &'static str| client.post(format!("{}/join", scene.url)).body(word).send();
+    let first = join("w0rd 0123").await.unwrap().text().await.unwrap();
+    assert!(first.starts_with("concurrent = 1"));
+    for other in ["w0rd", "w0rd 4567", "word 0123"] {
+        assert_eq!(join(other).await.unwrap().status(), 403, "{other}");
+    }
+    assert_eq!(
+        join("w0rd 0123").await.unwrap().text().await.unwrap(),
+        first
+    );
     drop(client);
     scene.end(&group).await;
 }

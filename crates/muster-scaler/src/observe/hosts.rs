@@ -242,7 +242,8 @@ fn rows_of<'a>(
 /// When the oldest of the host's samples was taken.
 fn stamp(answers: &Answers, asked: Asked, instance: &str) -> Result<Time, String> {
     let values = all_usable(&rows_of(answers, asked, instance)?)?;
-    Ok(time(values.into_iter().fold(f64::INFINITY, f64::min)))
+    let oldest = values.into_iter().fold(f64::INFINITY, f64::min);
+    Ok(answers.at.ours(time(oldest)))
 }
 
 fn time(seconds: f64) -> Time {

@@ -1,6 +1,7 @@
 //! Which jobs there are in GitLab: polls now and then, and webhooks between.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,31 @@ struct State {
     backoff: Backoff,
     /// What went wrong in the last poll.
     error: Option<String>,
+}
+
+/// What a poll failed with, and at which project.
+#[derive(Debug)]
+struct Failed {
+    project: Option<u64>,
+    error: Error,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self {
+            project: None,
+            error,
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.project {
+            Some(project) => write!(f, "project {project}: {}", self.error),
+            None => self.error.fmt(f),
+        }
+    }
 }
 
 impl JobPoll {
@@ -98,11 +124,18 @@ impl JobPoll {
         let polled = muster_tasks::timeout(self.within, self.poll(clock)).await;
         let why = match polled {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => {
+            Ok(Err(failed)) => {
                 let mut state = self.state.lock();
-                let pause = state.backoff.failed(&error).max(self.every);
+                let pause = state.backoff.failed(&failed.error).max(self.every);
                 state.next = began + pause;
-                error.to_string()
+                // It may have been removed, or have no CI any more.
+                if matches!(
+                    failed.error,
+                    Error::NotFound { .. } | Error::Forbidden { .. }
+                ) {
+                    state.projects = None;
+                }
+                failed.to_string()
             }
             Err(late) => {
                 self.state.lock().next = began + self.every;
@@ -112,7 +145,7 @@ impl JobPoll {
         self.state.lock().error = Some(why);
     }
 
-    async fn poll(&self, clock: &(dyn Fn() -> Time + Sync)) -> Result<(), Error> {
+    async fn poll(&self, clock: &(dyn Fn() -> Time + Sync)) -> Result<(), Failed> {
         let now = clock();
         let (all, asked) = {
             let mut state = self.state.lock();
@@ -126,7 +159,13 @@ impl JobPoll {
         } else {
             asked.into_iter().collect()
         };
-        let poll = |project: u64| async move { self.poll_project(project, clock).await };
+        let poll = |project: u64| async move {
+            let polled = self.poll_project(project, clock).await;
+            polled.map_err(|error| Failed {
+                project: Some(project),
+                error,
+            })
+        };
         let mut polls = std::pin::pin!(stream::iter(projects).map(poll).buffer_unordered(AT_ONCE));
         while let Some(polled) = polls.next().await {
             polled?;
@@ -171,7 +210,8 @@ impl JobPoll {
         }
         for group in &self.groups {
             let projects = gitlab.group_projects(group).await?;
-            ids.extend(projects.iter().map(|project| project.id));
+            let with_jobs = projects.iter().filter(|project| project.may_have_jobs());
+            ids.extend(with_jobs.map(|project| project.id));
         }
         let ids: Vec<u64> = ids.into_iter().collect();
         let mut state = self.state.lock();

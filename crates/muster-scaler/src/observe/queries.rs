@@ -1,7 +1,8 @@
 //! What is asked of Prometheus for a pool.
 
-use muster_scaler_core::Time;
 use muster_scaler_core::config::{Config, PoolConfig};
+
+use crate::clock::Moment;
 
 use super::prometheus::{Prometheus, Sample, window};
 
@@ -108,22 +109,33 @@ pub(super) fn of_pool(config: &Config, pool: &PoolConfig) -> Vec<Query> {
 }
 
 /// What came of a pool's queries.
-#[derive(Debug, Default)]
-pub(super) struct Answers(Vec<(Asked, Result<Vec<Sample>, String>)>);
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// When it was asked.
+    pub(super) at: Moment,
+    all: Vec<(Asked, Result<Vec<Sample>, String>)>,
+}
 
 impl Answers {
+    pub(super) fn new(at: Moment) -> Self {
+        Self {
+            at,
+            all: Vec::new(),
+        }
+    }
+
     /// Runs one query.
     pub(super) async fn ask(
         prometheus: &Prometheus,
         query: &Query,
-        at: Time,
+        at: Moment,
     ) -> Result<Vec<Sample>, String> {
-        let answer = prometheus.instant(&query.expression, at).await;
+        let answer = prometheus.instant(&query.expression, at.wall).await;
         answer.map_err(|error| error.to_string())
     }
 
     pub(super) fn put(&mut self, asked: Asked, answer: Result<Vec<Sample>, String>) {
-        self.0.push((asked, answer));
+        self.all.push((asked, answer));
     }
 
     /// The series that were asked for.
@@ -131,7 +143,7 @@ impl Answers {
     /// # Errors
     /// Why there are none.
     pub(super) fn get(&self, asked: Asked) -> Result<&[Sample], String> {
-        let found = self.0.iter().find(|(of, _)| *of == asked);
+        let found = self.all.iter().find(|(of, _)| *of == asked);
         match found {
             Some((_, Ok(samples))) => Ok(samples),
             Some((_, Err(why))) => Err(why.clone()),
@@ -140,6 +152,6 @@ impl Answers {
     }
 
     pub(super) fn was_asked(&self, asked: Asked) -> bool {
-        self.0.iter().any(|(of, _)| *of == asked)
+        self.all.iter().any(|(of, _)| *of == asked)
     }
 }

@@ -15,7 +15,7 @@ use muster_tasks::Group;
 use parking_lot::Mutex;
 
 use super::{Observer, check};
-use crate::{MakeAnswer, Observe, RunnerSpec as Wanted, Runners, Seen};
+use crate::{MakeAnswer, Moment, Observe, RunnerSpec as Wanted, Runners, Seen};
 
 const NOW: Time = Time::from_secs(1_800_000_000);
 
@@ -105,7 +105,7 @@ async fn look(observer: &Observer) -> Seen {
 }
 
 async fn look_at(observer: &Observer, now: Time) -> Seen {
-    observer.observe(now, &Ledger::default()).await
+    observer.observe(now.into(), &Ledger::default()).await
 }
 
 fn host<'a>(seen: &'a Seen, instance: &str) -> &'a Host {
@@ -441,4 +441,51 @@ fn wrong_promql_is_refused_at_once() {
     assert!(Observer::new(&wrong).is_err());
     wrong.prometheus.url = "http://127.0.0.1:9090".to_owned();
     assert!(Observer::new(&wrong).is_ok());
+}
+
+#[muster_tasks::test]
+async fn a_project_without_ci_has_no_jobs(group: Group) {
+    let double = Double::start(&group, DoubleOptions::default())
+        .await
+        .unwrap();
+    let fake = prometheus(&group, &whole_fleet()).await;
+    let with_ci = double.add_project("acme/with");
+    let without = double.add_project("acme/without");
+    double.disable_ci(without);
+    let mut config = with_gitlab(config(fake.url()), &double, &[]);
+    if let Some(gitlab) = &mut config.gitlab {
+        gitlab.groups = vec!["acme".to_owned()];
+    }
+    let observer = Observer::new(&config).unwrap();
+    let seen = look(&observer).await;
+    assert_eq!(seen.pools["small"].jobs.value().unwrap().pending, 0);
+
+    // One that has lost its CI since is named, and not asked again.
+    double.disable_ci(with_ci);
+    let more = double.add_project("acme/more");
+    let seen = look_at(&observer, NOW + Duration::from_secs(10)).await;
+    assert!(seen.pools["small"].jobs.value().is_none(), "{more}");
+    let why = format!("{:?}", seen.pools["small"].jobs);
+    assert!(why.contains(&format!("project {with_ci}:")), "{why}");
+    let seen = look_at(&observer, NOW + Duration::from_secs(400)).await;
+    assert_eq!(seen.pools["small"].jobs.value().unwrap().pending, 0);
+    drop(observer);
+    assert!(group.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
+async fn prometheus_is_asked_by_the_wall_clock_and_samples_have_their_age_by_ours(group: Group) {
+    let fake = prometheus(&group, &whole_fleet()).await;
+    let observer = Observer::new(&config(fake.url())).unwrap();
+    let hour = Duration::from_secs(3600);
+    let moment = Moment {
+        time: NOW - hour,
+        wall: NOW,
+    };
+    let seen = observer.observe(moment, &Ledger::default()).await;
+    // Taken ten seconds before.
+    let up = &host(&seen, "a:9252").up;
+    assert_eq!(up.age(moment.time), Some(Duration::from_secs(10)));
+    drop(observer);
+    assert!(group.stop().await.is_clean());
 }

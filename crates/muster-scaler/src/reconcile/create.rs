@@ -126,14 +126,16 @@ impl Tools {
         let join = word.map(|word| Join {
             word: word::hash(word.expose()),
             config: config.expose().to_owned(),
+            asked_by: None,
         });
         Ok((spec, join))
     }
 
     async fn request(&self, lister: &Lister, spec: &ServerSpec) {
         self.counters.creates();
-        let answer = lister.setup.provider.create(spec);
-        let what = match muster_tasks::timeout(lister.setup.timeout, answer).await {
+        let provider = &lister.setup.provider;
+        let time = provider.creation_time(lister.setup.timeout);
+        let what = match muster_tasks::timeout(time, provider.create(spec)).await {
             Ok(CreateAnswer::Created(id) | CreateAnswer::AlreadyThere(id)) => Happening::Exists(id),
             Ok(CreateAnswer::Refused(refusal, why)) => Happening::Refused(refusal, why),
             Ok(CreateAnswer::Unknown(why)) => Happening::AnswerLost(why),

@@ -26,7 +26,8 @@ impl Tools {
         }
     }
 
-    /// Takes that back. The ledger forgets it only when GitLab has said that it is so.
+    /// Takes that back. The ledger forgets it only when GitLab has said that it is so, or that there is no such
+    /// runner any more.
     pub(super) async fn unpause_host(&self, runner: u64) {
         let Some(runners) = &self.runners else {
             return;
@@ -34,12 +35,13 @@ impl Tools {
         if !self.desk.ledger().paused_hosts.contains_key(&runner) {
             return;
         }
-        match self.gitlab(runners.unpause(runner)).await {
-            Ok(()) => _ = self.note_all(vec![Event::HostUnpaused(runner)]).await,
-            Err(why) => {
-                tracing::warn!(runner, why, "failed to let a host's runner take jobs again");
-                self.counters.gitlab_failed(why);
-            }
+        if let Err(why) = self.gitlab(runners.unpause(runner)).await
+            && !self.is_without_runner(runners, runner).await
+        {
+            tracing::warn!(runner, why, "failed to let a host's runner take jobs again");
+            self.counters.gitlab_failed(why);
+            return;
         }
+        self.note_all(vec![Event::HostUnpaused(runner)]).await;
     }
 }

@@ -33,7 +33,11 @@ impl Tools {
             self.note(name, Happening::DeleteFailed(why)).await;
             return;
         };
-        match self.remove_at(lister, &server).await {
+        let removed = match self.keep_jobs_away(&server).await {
+            Ok(()) => self.remove_at(lister, &server).await,
+            Err(why) => Err(why),
+        };
+        match removed {
             Ok(Step::Gone) => {}
             Ok(Step::Accepted) => {
                 self.note(name, Happening::DeleteAccepted).await;
@@ -57,6 +61,23 @@ impl Tools {
             lister.removed(id, self.clock.now());
         }
         self.note(name, Happening::Removed).await;
+    }
+
+    /// One that was never seen and is removed for that may come up after all while its deletion is tried: its
+    /// runner must not take a job then.
+    async fn keep_jobs_away(&self, server: &Server) -> Result<(), String> {
+        let (Some(runners), Some(runner)) = (&self.runners, server.runner) else {
+            return Ok(());
+        };
+        if server.drain.is_some() || server.joined.is_some() {
+            return Ok(());
+        }
+        match self.gitlab(runners.pause(runner)).await {
+            Err(why) if !self.is_without_runner(runners, runner).await => {
+                Err(format!("pause its runner: {why}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Deletes all that the provider has under this name: one server, unless it has made two.

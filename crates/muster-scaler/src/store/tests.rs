@@ -49,6 +49,7 @@ fn kept(servers: &BTreeMap<u8, u32>, hosts: &[u64], decisions: u64) -> Kept {
         let join = Join {
             word: failed.to_string(),
             config: "token".to_owned(),
+            asked_by: (*failed > 0).then(|| "hash".to_owned()),
         };
         kept.joins.insert(server.name.clone(), join);
         ledger.servers.insert(server.name.clone(), server);

@@ -13,6 +13,7 @@ use muster_scaler_core::{
 };
 use parking_lot::Mutex;
 
+use crate::clock::Moment;
 use crate::observer::{Observe, Seen};
 use crate::runners::{MakeAnswer, OwnedRunner, RunnerListing, RunnerSpec, Runners, RunnersError};
 
@@ -246,7 +247,8 @@ impl Runners for ModelGitlab {
 
 #[async_trait]
 impl Observe for ModelGitlab {
-    async fn observe(&self, now: Time, _: &Ledger) -> Seen {
+    async fn observe(&self, moment: Moment, _: &Ledger) -> Seen {
+        let now = moment.time;
         if self.fails() {
             return Seen::nothing("nobody answers");
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use muster_options::{Duration as OptionDuration, Secret};
 use muster_scaler::{
-    Controller, MakeAnswer, Observe, OwnedRunner, ProviderSetup, RunnerListing, RunnerSpec,
+    Controller, MakeAnswer, Moment, Observe, OwnedRunner, ProviderSetup, RunnerListing, RunnerSpec,
     Runners, RunnersError, Seen, Setup,
 };
 use muster_scaler_core::config::{GitlabConfig, Mode, PoolConfig, ProviderConfig, RateConfig};
@@ -183,7 +183,8 @@ impl Runners for Files {
 /// Always three jobs wait; every server joins but some, which fail.
 #[async_trait]
 impl Observe for Files {
-    async fn observe(&self, now: Time, _: &Ledger) -> Seen {
+    async fn observe(&self, moment: Moment, _: &Ledger) -> Seen {
+        let now = moment.time;
         let there: BTreeSet<String> = self.servers().into_iter().map(|s| s.name).collect();
         let mut views = BTreeMap::new();
         for (id, name) in self.all::<ServerName>("runners") {

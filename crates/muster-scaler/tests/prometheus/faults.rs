@@ -10,10 +10,10 @@ use muster_net::testing::{FakeHttp, answer};
 use muster_options::Duration as OptionDuration;
 use muster_scaler::observe::Observer;
 use muster_scaler::testing::{Ground, ModelCloud, ModelGitlab};
-use muster_scaler::{Controller, Observe, ProviderSetup, Runners, Seen, Setup};
+use muster_scaler::{Controller, Moment, Observe, ProviderSetup, Runners, Seen, Setup};
 use muster_scaler_core::config::{GitlabConfig, Mode, ProviderConfig, RateConfig};
 use muster_scaler_core::provider::Provider;
-use muster_scaler_core::{Ledger, ProviderId, ServerState, Time, decide};
+use muster_scaler_core::{Ledger, ProviderId, ServerState, decide};
 use muster_tasks::Group;
 use muster_testkit::Prometheus;
 use parking_lot::Mutex;
@@ -33,7 +33,7 @@ struct Sight {
 
 #[async_trait]
 impl Observe for Sight {
-    async fn observe(&self, now: Time, ledger: &Ledger) -> Seen {
+    async fn observe(&self, now: Moment, ledger: &Ledger) -> Seen {
         let gitlab = self.gitlab.observe(now, ledger).await;
         let metrics = self.metrics.observe(now, ledger).await;
         Seen {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::fleet::{PATIENCE, Page, config, now, runner};
 
 async fn look(observer: &Observer, at: Time) -> Seen {
-    observer.observe(at, &Ledger::default()).await
+    observer.observe(at.into(), &Ledger::default()).await
 }
 
 fn hosts(seen: &Seen) -> &[Host] {
