@@ -1,5 +1,7 @@
 //! What the API answers, pure.
 
+use std::net::Ipv6Addr;
+
 use muster_scaler_core::provider::{ListedServer, Phase, Refusal};
 use serde_json::Value;
 
@@ -30,11 +32,9 @@ pub(super) fn page(listed: &Value) -> Page {
 /// A server, if it is one.
 pub(super) fn server(one: &Value) -> Option<ListedServer> {
     let net = &one["public_net"];
-    let addresses = [
-        &net["ipv4"]["ip"],
-        &one["private_net"][0]["ip"],
-        &net["ipv6"]["ip"],
-    ];
+    let addresses = [&net["ipv4"]["ip"], &one["private_net"][0]["ip"]];
+    let address = addresses.into_iter().find_map(Value::as_str);
+    let ipv6 = || net["ipv6"]["ip"].as_str().and_then(first_of);
     let phase = match one["status"].as_str()? {
         "initializing" | "starting" => Phase::Building,
         "running" => Phase::Active,
@@ -47,12 +47,18 @@ pub(super) fn server(one: &Value) -> Option<ListedServer> {
         name: one["name"].as_str()?.to_owned(),
         labels: texts(&one["labels"]),
         phase,
-        address: addresses
-            .into_iter()
-            .find_map(Value::as_str)
-            .map(str::to_owned),
+        address: address.map(str::to_owned).or_else(ipv6),
         created: clock::parse(text(&one["created"])),
     })
+}
+
+/// The first address of a network: the API does not give the server's address of IPv6, but its network.
+fn first_of(network: &str) -> Option<String> {
+    let Some((begin, _)) = network.split_once('/') else {
+        return Some(network.to_owned());
+    };
+    let begin: Ipv6Addr = begin.parse().ok()?;
+    Some(Ipv6Addr::from_bits(begin.to_bits() | 1).to_string())
 }
 
 /// How an answer refuses a creation; `None` if nobody knows what was done.

@@ -1,5 +1,6 @@
 use muster_scaler_core::provider::Refusal;
 use muster_tasks::Group;
+use serde_json::{Value, json};
 
 use super::answer;
 use crate::http::Reply;
@@ -28,6 +29,26 @@ async fn a_page_that_fails_makes_a_listing_incomplete(root: Group) {
     check(false, 4).await;
     check(true, 5).await;
     assert!(root.stop().await.is_clean());
+}
+
+#[test]
+fn finds_the_address_of_a_server() {
+    let check = |ipv4: Value, private: Value, ipv6: Value, want: Option<&str>| {
+        let server = json!({ "id": 1, "name": "m", "status": "running",
+            "public_net": { "ipv4": ipv4, "ipv6": ipv6 }, "private_net": private });
+        assert_eq!(answer::server(&server).unwrap().address.as_deref(), want);
+    };
+    let (ipv4, none) = (json!({ "ip": "192.0.2.7" }), json!([]));
+    let ipv6 = |ip: &str| json!({ "ip": ip });
+    let network = ipv6("2001:db8:1:2::/64");
+    check(ipv4, none.clone(), network.clone(), Some("192.0.2.7"));
+    let private = json!([{ "ip": "10.0.0.2" }]);
+    check(Value::Null, private, network.clone(), Some("10.0.0.2"));
+    check(Value::Null, none.clone(), network, Some("2001:db8:1:2::1"));
+    let address = ipv6("2001:db8:1:2::6");
+    check(Value::Null, none.clone(), address, Some("2001:db8:1:2::6"));
+    check(Value::Null, none.clone(), ipv6("none/64"), None);
+    check(Value::Null, none, Value::Null, None);
 }
 
 #[test]
