@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use super::Phase;
 use crate::classify;
 use crate::resolve::Resolver;
-use crate::status::{Outcome, Reason, Target};
+use crate::status::{Class, Outcome, Reason, Target};
 
 /// What opens connections, for many instances.
 #[derive(Clone)]
@@ -56,7 +56,8 @@ impl Dialer {
     }
 
     /// Opens a connection; `phase` says how far it has got. The addresses of a host are tried one
-    /// after another. The connection is held by the future, then by the stream.
+    /// after another; the fault is on our side only if it is so with all of them. The connection is
+    /// held by the future, then by the stream.
     pub(super) async fn dial(&self, target: &Target, phase: &mut Phase) -> Result<Stream, Outcome> {
         let (host, port) = match target {
             Target::Tcp { host, port } => (host.as_str(), *port),
@@ -72,14 +73,18 @@ impl Dialer {
         let found = self.resolver.resolve(host).await;
         let addresses = found.map_err(|e| Outcome::new(Reason::Dns, e.to_string()))?;
         *phase = Phase::Connecting;
-        let mut last = Outcome::new(Reason::Dns, "no address");
+        let mut failed = Outcome::new(Reason::Dns, "no address");
         for address in addresses.iter() {
-            match TcpStream::connect(SocketAddr::new(*address, port)).await {
+            let error = match TcpStream::connect(SocketAddr::new(*address, port)).await {
                 Ok(stream) => return self.secure(stream, host, phase).await,
-                Err(error) => last = classify::io_error(&error),
+                Err(error) => classify::io_error(&error),
+            };
+            // That we cannot reach one address takes back nothing of what another has answered.
+            if failed.reason.class() == Class::Local || error.reason.class() != Class::Local {
+                failed = error;
             }
         }
-        Err(last)
+        Err(failed)
     }
 
     async fn secure(
@@ -102,5 +107,37 @@ impl Dialer {
         let secured = tls.connector.connect(name, tcp).await;
         let stream = secured.map_err(|error: io::Error| classify::io_error(&error))?;
         Ok(Stream::Tls(Box::new(stream.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use muster_tasks::Group;
+
+    use super::*;
+
+    #[muster_tasks::test]
+    async fn the_fault_is_ours_only_if_it_is_with_every_address(group: Group) {
+        let refusing = IpAddr::from([127, 0, 0, 1]);
+        // No connection can be opened to many at once: the system says that there is no way there.
+        let unreachable = IpAddr::from([224, 0, 0, 1]);
+        let check = async |addresses: &[IpAddr], want: Reason| {
+            let found = addresses.to_vec();
+            let lookup = Box::new(move |_: &str| Ok(found.clone()));
+            let resolver = Resolver::with_lookup(&group, lookup);
+            let dialer = Dialer::new(resolver, &TlsClientOptions::default()).unwrap();
+            let target = Target::Tcp {
+                host: "both".to_owned(),
+                port: 1,
+            };
+            let failed = dialer.dial(&target, &mut Phase::default()).await;
+            assert_eq!(failed.unwrap_err().reason, want, "{addresses:?}");
+        };
+        check(&[refusing, unreachable], Reason::Refused).await;
+        check(&[unreachable, refusing], Reason::Refused).await;
+        check(&[unreachable, unreachable], Reason::Local).await;
+        check(&[], Reason::Dns).await;
     }
 }
