@@ -88,12 +88,10 @@ impl Resolver {
 
     /// A resolver that asks something else.
     pub fn with_lookup(group: &Group, lookup: Box<Lookup>) -> Self {
-        let group = group
-            .builder("resolver")
-            .blocking_limit(MOST_THREADS)
-            .build();
         Self(Arc::new(Inner {
-            group,
+            // Without a limit of its own: a thread that has nothing left to do, and has not ended
+            // yet, must not keep the next one from starting.
+            group: group.group("resolver"),
             lookup,
             state: Mutex::default(),
         }))
@@ -169,11 +167,11 @@ impl Resolver {
         }
         state.threads += 1;
         drop(state);
-        let this = Arc::clone(&self.0);
-        let work = move |cx: BlockingCtx| {
-            let place = ThreadPlace(this);
-            place.0.work(&cx);
+        let place = ThreadPlace {
+            inner: Arc::clone(&self.0),
+            is_counted: true,
         };
+        let work = move |cx: BlockingCtx| place.work(&cx);
         if self.0.group.spawn_blocking("look names up", work).is_err() {
             let mut state = self.0.state.lock();
             // Whoever runs already takes what waits; if nobody does, it has failed.
@@ -187,13 +185,38 @@ impl Resolver {
     }
 }
 
-/// Counts a thread until it ends, however it does.
-struct ThreadPlace(Arc<Inner>);
+/// Counts a thread from before it starts until it has nothing left to do, however it ends; also one
+/// that is refused.
+struct ThreadPlace {
+    inner: Arc<Inner>,
+    is_counted: bool,
+}
+
+impl ThreadPlace {
+    /// Looks up all that waits.
+    fn work(mut self, cx: &BlockingCtx) {
+        while !cx.is_cancelled() {
+            let mut state = self.inner.state.lock();
+            let Some(key) = state.queue.pop_front() else {
+                // Under the lock under which nothing waits: what is queued next finds the place free.
+                self.is_counted = false;
+                state.threads = state.threads.saturating_sub(1);
+                return;
+            };
+            drop(state);
+            let found = muster_tasks::catch_panic_sync(|| (self.inner.lookup)(&key));
+            let found = found.unwrap_or_else(|panic| Err(io::Error::other(panic.to_string())));
+            self.inner.state.lock().finish(&key, found);
+        }
+    }
+}
 
 impl Drop for ThreadPlace {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.threads = state.threads.saturating_sub(1);
+        if self.is_counted {
+            let mut state = self.inner.state.lock();
+            state.threads = state.threads.saturating_sub(1);
+        }
     }
 }
 
@@ -201,19 +224,6 @@ enum Known {
     Addresses(Arc<[IpAddr]>),
     Failed(Arc<str>),
     Running(std::pin::Pin<Box<tokio::sync::futures::OwnedNotified>>),
-}
-
-impl Inner {
-    fn work(&self, cx: &BlockingCtx) {
-        while !cx.is_cancelled() {
-            let Some(key) = self.state.lock().queue.pop_front() else {
-                return;
-            };
-            let found = muster_tasks::catch_panic_sync(|| (self.lookup)(&key));
-            let found = found.unwrap_or_else(|panic| Err(io::Error::other(panic.to_string())));
-            self.state.lock().finish(&key, found);
-        }
-    }
 }
 
 impl State {

@@ -157,3 +157,47 @@ async fn what_waits_is_bounded(group: Group) {
     hold.store(false, Relaxed);
     assert!(resolver.resolve("host1").await.is_ok());
 }
+
+#[muster_tasks::test]
+async fn threads_that_were_refused_are_started_later(group: Group) {
+    let narrow = group.builder("narrow").blocking_limit(1).build();
+    let resolver = World::new(&narrow).resolver;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let hold = move |_: BlockingCtx| held.recv().is_ok();
+    let holder = narrow.spawn_blocking("hold", hold).unwrap();
+    for number in 0..MOST_THREADS * 2 {
+        let refused = resolver.resolve(&format!("early{number}")).await;
+        assert!(refused.unwrap_err().to_string().contains("no thread"));
+    }
+    release.send(()).unwrap();
+    assert!(holder.join().await.done().unwrap());
+    // The thread that was held ends a moment after its work.
+    let search = async {
+        let mut number = 0;
+        while resolver.resolve(&format!("late{number}")).await.is_err() {
+            number += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let found = muster_tasks::timeout(Duration::from_secs(30), search).await;
+    assert!(found.is_ok(), "no thread is ever started again");
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_name_waits_for_threads_that_are_leaving(group: Group) {
+    let lookup = Box::new(|_: &str| Ok(vec![IpAddr::from([10, 0, 0, 1])]));
+    let resolver = Resolver::with_lookup(&group, lookup);
+    let mut all = group.task_set("ask");
+    for asker in 0..MOST_THREADS * 2 {
+        let resolver = resolver.clone();
+        let ask = async move {
+            for number in 0..500 {
+                resolver.resolve(&format!("{asker}.{number}")).await?;
+            }
+            Ok::<(), ResolveError>(())
+        };
+        all.spawn("one", ask).unwrap();
+    }
+    let asked = muster_tasks::timeout(Duration::from_secs(60), all.all_ok()).await;
+    asked.expect("a name waits for ever").unwrap();
+}
