@@ -120,6 +120,7 @@ impl Board {
 
     /// All slots, sorted by ID.
     pub fn slots(&self) -> Vec<Arc<Slot>> {
+        // All are handed out before any is dropped: the last holder of one takes this lock.
         let slots = self.0.slots.read();
         slots
             .values()
@@ -147,10 +148,9 @@ impl Board {
     /// nobody checks has no check. After the machine was suspended, all stand still for a moment.
     pub fn standing_still(&self) -> Vec<Arc<str>> {
         let now = micros(self.0.clock.now().steady);
-        let slots = self.0.slots.read();
-        let slots = slots.values().filter_map(|place| place.slot.upgrade());
-        let still = slots.filter(|slot| slot.expected.load(Relaxed) < now);
-        still.map(|slot| Arc::clone(&slot.id)).collect()
+        let mut slots = self.slots();
+        slots.retain(|slot| slot.expected.load(Relaxed) < now);
+        slots.iter().map(|slot| Arc::clone(&slot.id)).collect()
     }
 
     /// Follows what happens on the board. What is on it already counts as changed.

@@ -1,3 +1,5 @@
+use std::sync::atomic::AtomicBool;
+
 use muster_tasks::Group;
 
 use super::*;
@@ -106,4 +108,27 @@ async fn a_waiting_subscriber_is_woken(group: Group) {
         waiting.join().await.done().unwrap(),
         [Arc::clone(slot.id())]
     );
+}
+
+#[muster_tasks::test]
+async fn who_looks_may_be_the_last_holder(group: Group) {
+    let board = Board::default();
+    let (opened, is_over) = (board.clone(), Arc::new(AtomicBool::new(false)));
+    let over = Arc::clone(&is_over);
+    let come_and_go = move |_| {
+        (0..50_000).for_each(|_| drop(open(&opened, 1)));
+        over.store(true, Relaxed);
+    };
+    let look = move |_| {
+        while !is_over.load(Relaxed) {
+            board.standing_still();
+        }
+    };
+    for ends in [
+        group.spawn_blocking("come and go", come_and_go).unwrap(),
+        group.spawn_blocking("look", look).unwrap(),
+    ] {
+        let ended = muster_tasks::timeout(Duration::from_secs(60), ends.join()).await;
+        ended.expect("both wait for one lock").done().unwrap();
+    }
 }
