@@ -1,8 +1,9 @@
 //! `docker`: containers of a Docker Engine (or of Podman, which speaks the same) as servers.
 //!
 //! A container is created with its labels, gets the user data as a file that only root can read, and is
-//! started: three calls. If the last two are lost, the container stays as one that was never started, is
-//! listed, and is finished by a creation of the same name. The image must be there: it is not pulled.
+//! started: three calls. If the last two are lost, the container stays as one that was never started: it is
+//! listed, and the scaler deletes it when it has not joined in time. The image must be there: it is not
+//! pulled.
 
 mod answer;
 mod tar;
@@ -12,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_net::{Client, path_segment};
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::counting::Counting;
 use crate::http::{Failure, Reply, builder, client, send};
 use crate::row::ProviderRow;
 use crate::scrub::scrub;
@@ -37,6 +40,10 @@ pub(crate) const ROW: ProviderRow = ProviderRow {
     options: DockerOptions::describe,
     build,
 };
+
+/// So many calls make up a creation, the wait for its turn to count included: it, the count, the creation,
+/// the user data and the start.
+const CALLS: u32 = 5;
 
 /// The options of `docker`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -109,13 +116,18 @@ fn build(
     }
     let builder = builder(common.timeout.get()).unix_socket(Path::new(&options.socket));
     let client = client(builder, &Default::default())?;
-    Ok(Arc::new(Docker { options, client }))
+    Ok(Arc::new(Docker {
+        options,
+        client,
+        counting: Counting::new(common.timeout.get()),
+    }))
 }
 
 #[derive(Debug)]
 struct Docker {
     options: DockerOptions,
     client: Client,
+    counting: Counting,
 }
 
 impl Docker {
@@ -245,7 +257,7 @@ impl Docker {
         CreateAnswer::AlreadyThere(server.id)
     }
 
-    /// How many containers of the pool there are, if there is a bound on them.
+    /// Whether the pool has as many containers as it may have.
     async fn is_full(&self, spec: &ServerSpec) -> Result<bool, ProviderError> {
         let most = self.options.max_containers as usize;
         if most == 0 {
@@ -265,6 +277,8 @@ impl Docker {
     }
 
     async fn try_create(&self, spec: &ServerSpec) -> Result<CreateAnswer, Failure> {
+        let turn = self.counting.turn(self.options.max_containers).await;
+        let turn = turn.map_err(|why| Failure::NotSent(Refusal::RateLimit, why))?;
         let full = self.is_full(spec).await;
         if full.map_err(|error| Failure::NotSent(Refusal::RateLimit, error.to_string()))? {
             let why = format!(
@@ -275,6 +289,7 @@ impl Docker {
         }
         let path = format!("/containers/create?name={}", path_segment(&spec.name.0));
         let reply = send(self.request(Method::POST, &path).json(&self.body(spec))).await?;
+        drop(turn);
         if reply.status == 409 {
             return Ok(self.taken(spec).await);
         }
@@ -295,6 +310,10 @@ impl Docker {
 impl Provider for Docker {
     fn kind(&self) -> &'static str {
         ROW.name
+    }
+
+    fn creation_time(&self, timeout: Duration) -> Duration {
+        timeout.saturating_mul(CALLS)
     }
 
     async fn list_owned(&self, owner: &str) -> Result<Listing, ProviderError> {

@@ -3,12 +3,14 @@
 //! [`PROVIDERS`].
 //!
 //! All of them keep to the same rules. A call that is dropped closes its connection or kills its
-//! process. Nothing is tried twice, but for a token that has run out. An answer that did not come is
-//! [`Unknown`](muster_scaler_core::provider::CreateAnswer::Unknown), never a refusal. A server is deleted
+//! process. Nothing is tried twice, but for a token that has run out. A request for a server whose answer did
+//! not come is [`Unknown`](muster_scaler_core::provider::CreateAnswer::Unknown), never a refusal; a look before
+//! it that fails is a refusal, as there was no request. A server is deleted
 //! only after a fresh look has shown our owner's label on it. No secret is in an error or in a debug
 //! output, not even one that the provider sent back.
 
 mod clock;
+mod counting;
 mod docker;
 #[cfg(feature = "ec2")]
 mod ec2;

@@ -2,8 +2,8 @@
 //!
 //! A server is a domain that is defined with its labels in its metadata first, then gets a copy of the
 //! template's volume and a NoCloud seed with the user data, and is started. So whenever this is
-//! interrupted there is a domain that is listed, and a creation of the same name goes on where it
-//! ended. A deletion goes the other way round: the definition goes last.
+//! interrupted there is a domain that is listed, and that the scaler deletes when it has not joined in
+//! time. A deletion goes the other way round: the definition goes last.
 
 pub(crate) mod domain;
 mod seed;
@@ -26,6 +26,7 @@ use muster_tasks::Group;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::counting::Counting;
 use crate::row::ProviderRow;
 use crate::scrub::scrub;
 use domain::{Clone, seed_volume, volume};
@@ -44,6 +45,10 @@ const MOST_OUTPUT: usize = 32 << 20;
 /// So many domains are asked for with one command.
 const AT_A_TIME: usize = 100;
 
+/// So many commands make up a creation beside the copy of the volume, the wait for its turn to count
+/// included: it, two to look, the template's XML, the definition, its UUID, three for the seed and the start.
+const OTHER_COMMANDS: u32 = 10;
+
 /// The options of `libvirt`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -58,6 +63,9 @@ struct LibvirtOptions {
     pool: String,
     /// The volume of the pool that is copied for each server.
     volume: String,
+    /// How long the copy of the volume may take. `boot_timeout` counts from the beginning of the
+    /// creation, and needs room for the copy, too.
+    clone_timeout: muster_options::Duration,
     /// What makes the seed image: `genisoimage`, `xorriso` or `cloud-localds`; the first that is there
     /// if empty.
     seed_tool: String,
@@ -80,6 +88,7 @@ impl Default for LibvirtOptions {
             template: String::new(),
             pool: "default".to_owned(),
             volume: String::new(),
+            clone_timeout: muster_options::Duration::from_secs(600),
             seed_tool: String::new(),
             seed_directory: PathBuf::new(),
             seed_bus: "sata".to_owned(),
@@ -112,6 +121,9 @@ fn build(
             ));
         }
     }
+    if options.clone_timeout.is_zero() {
+        errors.push(OptionError::new("clone_timeout", "a copy needs some time"));
+    }
     if let Err(error) = Command::new([options.virsh.as_str()]) {
         errors.push(OptionError::new("virsh", error.to_string()));
     }
@@ -128,6 +140,7 @@ fn build(
         options,
         timeout: common.timeout.get(),
         group: group.clone(),
+        counting: Counting::new(common.timeout.get()),
     }))
 }
 
@@ -136,6 +149,7 @@ struct Libvirt {
     options: LibvirtOptions,
     timeout: Duration,
     group: Group,
+    counting: Counting,
 }
 
 /// Why virsh gave no answer.
@@ -158,6 +172,15 @@ impl Failed {
 impl Libvirt {
     /// Runs one command of virsh.
     async fn virsh(&self, words: &[&str], stdin: &[u8]) -> Result<String, Failed> {
+        self.virsh_within(self.timeout, words, stdin).await
+    }
+
+    async fn virsh_within(
+        &self,
+        timeout: Duration,
+        words: &[&str],
+        stdin: &[u8],
+    ) -> Result<String, Failed> {
         let options = &self.options;
         let fixed = [
             options.virsh.as_str(),
@@ -165,19 +188,20 @@ impl Libvirt {
             "--connect",
             options.uri.as_str(),
         ];
-        self.run(fixed.into_iter().chain(words.iter().copied()), stdin)
-            .await
+        let words = fixed.into_iter().chain(words.iter().copied());
+        self.run(timeout, words, stdin).await
     }
 
     async fn run<'a>(
         &self,
+        timeout: Duration,
         words: impl Iterator<Item = &'a str>,
         stdin: &[u8],
     ) -> Result<String, Failed> {
         let command = Command::new(words).and_then(|command| command.environment(["LC_ALL=C"]));
         let command = command.map_err(|error| Failed::Said(error.to_string()))?;
         let bounds = Bounds {
-            timeout: self.timeout,
+            timeout,
             stdout: MOST_OUTPUT,
             stderr: 4 << 10,
         };
@@ -240,7 +264,7 @@ impl Libvirt {
 
     /// What creates the domain, its disk and its seed, and starts it.
     async fn try_create(&self, spec: &ServerSpec) -> CreateAnswer {
-        let (name, options) = (spec.name.0.as_str(), &self.options);
+        let name = spec.name.0.as_str();
         let owner = spec.labels.get(label::OWNER).map_or("", String::as_str);
         let invalid = |why: String| CreateAnswer::Refused(Refusal::Invalid, why);
         if !domain::is_name(name) {
@@ -249,61 +273,16 @@ impl Libvirt {
         if let Err(why) = self.seed_tool() {
             return invalid(why);
         }
-        // Nothing was asked for yet, but an earlier creation may have been lost.
-        let (all, whole) = match self.list().await {
-            Ok(found) => found,
-            Err(Failed::Said(why)) => return CreateAnswer::Refused(Refusal::RateLimit, why),
-            Err(Failed::Lost(why)) => return CreateAnswer::Unknown(why),
-        };
-        let there = all.iter().find(|server| server.name == name);
-        if let Some(there) = there {
-            return match there.belongs_to(owner) {
-                true => match self
-                    .finish(&there.id, spec, there.phase == Phase::Stopped)
-                    .await
-                {
-                    Ok(()) => CreateAnswer::AlreadyThere(there.id.clone()),
+        match self.define(spec, owner).await {
+            Ok(None) => {}
+            Ok(Some(there)) => {
+                let stopped = there.phase == Phase::Stopped;
+                return match self.finish(&there.id, spec, stopped).await {
+                    Ok(()) => CreateAnswer::AlreadyThere(there.id),
                     Err(failed) => CreateAnswer::Unknown(failed.why()),
-                },
-                false => invalid(format!(
-                    "the name {name} is taken by a domain that does not belong to {owner}"
-                )),
-            };
-        }
-        let count = all.iter().filter(|server| server.belongs_to(owner)).count();
-        if options.max_servers > 0 && (count >= options.max_servers as usize || !whole) {
-            let why = format!(
-                "there are {count} servers, and at most {} are allowed",
-                options.max_servers
-            );
-            return CreateAnswer::Refused(Refusal::Quota, why);
-        }
-        let template = match self
-            .virsh(
-                &["dumpxml", "--inactive", "--domain", &options.template],
-                &[],
-            )
-            .await
-        {
-            Ok(template) => template,
-            Err(failed) => return invalid(failed.why()),
-        };
-        let clone = Clone {
-            name,
-            labels: &spec.labels,
-            pool: &options.pool,
-            seed_file: self.seed_file(name),
-            seed_bus: &options.seed_bus,
-            seed_device: &options.seed_device,
-        };
-        let xml = match clone.of(&template) {
-            Ok(xml) => xml,
-            Err(why) => return invalid(format!("the template {}: {why}", options.template)),
-        };
-        match self.virsh(&["define", "/dev/stdin"], xml.as_bytes()).await {
-            Ok(_) => {}
-            Err(Failed::Said(why)) => return invalid(why),
-            Err(Failed::Lost(why)) => return CreateAnswer::Unknown(why),
+                };
+            }
+            Err(answer) => return answer,
         }
         let id = match self.virsh(&["domuuid", "--domain", name], &[]).await {
             Ok(id) => id.trim().to_owned(),
@@ -321,6 +300,63 @@ impl Libvirt {
         }
     }
 
+    /// Defines the domain; gives it if it is there already. `Err` is the answer of a creation that goes no
+    /// further.
+    async fn define(
+        &self,
+        spec: &ServerSpec,
+        owner: &str,
+    ) -> Result<Option<ListedServer>, CreateAnswer> {
+        let (name, options) = (spec.name.0.as_str(), &self.options);
+        let invalid = |why: String| CreateAnswer::Refused(Refusal::Invalid, why);
+        let turn = self.counting.turn(options.max_servers).await;
+        let _turn = turn.map_err(|why| CreateAnswer::Refused(Refusal::RateLimit, why))?;
+        // A look that fails is a refusal, not a creation of which nobody knows: the scaler asks for a name
+        // only once, so that no domain of it can be on its way.
+        let later = |failed: Failed| CreateAnswer::Refused(Refusal::RateLimit, failed.why());
+        let (all, whole) = self.list().await.map_err(later)?;
+        if let Some(there) = all.iter().find(|server| server.name == name) {
+            return match there.belongs_to(owner) {
+                true => Ok(Some(there.clone())),
+                false => Err(invalid(format!(
+                    "the name {name} is taken by a domain that does not belong to {owner}"
+                ))),
+            };
+        }
+        let count = all.iter().filter(|server| server.belongs_to(owner)).count();
+        if options.max_servers > 0 && (count >= options.max_servers as usize || !whole) {
+            let why = format!(
+                "there are {count} servers, and at most {} are allowed",
+                options.max_servers
+            );
+            return Err(CreateAnswer::Refused(Refusal::Quota, why));
+        }
+        let words = ["dumpxml", "--inactive", "--domain", &options.template];
+        let template = self
+            .virsh(&words, &[])
+            .await
+            .map_err(|failed| match failed {
+                Failed::Said(why) => invalid(why),
+                lost @ Failed::Lost(_) => later(lost),
+            })?;
+        let clone = Clone {
+            name,
+            labels: &spec.labels,
+            pool: &options.pool,
+            seed_file: self.seed_file(name),
+            seed_bus: &options.seed_bus,
+            seed_device: &options.seed_device,
+        };
+        let xml = clone
+            .of(&template)
+            .map_err(|why| invalid(format!("the template {}: {why}", options.template)))?;
+        match self.virsh(&["define", "/dev/stdin"], xml.as_bytes()).await {
+            Ok(_) => Ok(None),
+            Err(Failed::Said(why)) => Err(invalid(why)),
+            Err(Failed::Lost(why)) => Err(CreateAnswer::Unknown(why)),
+        }
+    }
+
     /// Makes the disk and the seed of a domain if they are not there, and starts it.
     async fn finish(&self, id: &str, spec: &ServerSpec, start: bool) -> Result<(), Failed> {
         let (name, options) = (spec.name.0.as_str(), &self.options);
@@ -328,12 +364,16 @@ impl Libvirt {
             return Ok(());
         }
         let disk = volume(name);
-        let cloned = self
-            .virsh(
-                &["vol-clone", "--pool", &options.pool, &options.volume, &disk],
-                &[],
-            )
-            .await;
+        let words = ["vol-clone", "--pool", &options.pool, &options.volume, &disk];
+        let time = options.clone_timeout.get();
+        let cloned = self.virsh_within(time, &words, &[]).await;
+        let cloned = cloned.map_err(|failed| match failed {
+            Failed::Lost(why) => Failed::Lost(format!(
+                "copy the volume {} (clone_timeout is {time:?}): {why}",
+                options.volume
+            )),
+            said @ Failed::Said(_) => said,
+        });
         unless(cloned, "already exists")?;
         self.make_seed(spec).await?;
         unless(
@@ -351,7 +391,8 @@ impl Libvirt {
             .await
             .map_err(Failed::Said)?;
         let words = tool.words(&work);
-        self.run(words.iter().map(String::as_str), &[]).await?;
+        let words = words.iter().map(String::as_str);
+        self.run(self.timeout, words, &[]).await?;
         if let Some(image) = work.to_upload() {
             let (seed, size) = (seed_volume(name), image.size.to_string());
             let made = self
@@ -428,6 +469,11 @@ fn unless(done: Result<String, Failed>, as_good: &str) -> Result<(), Failed> {
 impl Provider for Libvirt {
     fn kind(&self) -> &'static str {
         ROW.name
+    }
+
+    fn creation_time(&self, timeout: Duration) -> Duration {
+        let others = timeout.saturating_mul(OTHER_COMMANDS);
+        others.saturating_add(self.options.clone_timeout.get())
     }
 
     async fn list_owned(&self, owner: &str) -> Result<Listing, ProviderError> {

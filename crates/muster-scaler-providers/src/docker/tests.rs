@@ -1,4 +1,7 @@
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use muster_tasks::Group;
@@ -23,9 +26,22 @@ async fn hands_the_user_data_over_as_a_file(root: Group) {
     assert!(root.stop().await.is_clean());
 }
 
+#[muster_tasks::test]
+async fn keeps_its_bound(root: Group) {
+    let world = DockerWorld::new(&root);
+    let provider = world.with("max_containers", 1);
+    conformance::keeps_a_bound_of_one(&*provider).await;
+    assert_eq!(world.servers().await.len(), 1);
+    assert!(root.stop().await.is_clean());
+}
+
+/// Also a program that takes the rights of what it unpacks as they are leaves those of the folders.
 #[test]
 fn others_can_read_the_archive() {
     let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    fs::set_permissions(&etc, Permissions::from_mode(0o1777)).unwrap();
     let archive = tar::one_file("/etc/muster/user-data", b"#cloud-config\n");
     assert_eq!(archive.len() % 512, 0);
     let mut child = Command::new("tar")
@@ -40,10 +56,12 @@ fn others_can_read_the_archive() {
     assert!(output.status.success());
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "etc/\netc/muster/\netc/muster/user-data\n"
+        "etc/muster/user-data\n"
     );
-    let content = std::fs::read_to_string(folder.path().join("etc/muster/user-data")).unwrap();
-    assert_eq!(content, "#cloud-config\n");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let file = etc.join("muster/user-data");
+    assert_eq!((mode(&etc), mode(&file)), (0o1777, 0o600));
+    assert_eq!(fs::read_to_string(file).unwrap(), "#cloud-config\n");
 }
 
 #[test]

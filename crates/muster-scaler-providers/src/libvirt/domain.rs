@@ -104,7 +104,8 @@ pub(super) struct Clone<'a> {
 
 impl Clone<'_> {
     /// The XML of the server: the template's with another name, disk and labels, with the seed, and
-    /// without what must not be there twice (UUID, network addresses).
+    /// without what must not be there twice (UUID, network addresses, the file with the firmware's
+    /// variables).
     pub(super) fn of(&self, template: &str) -> Result<String, String> {
         let document = Document::parse(template).map_err(|error| format!("no XML: {error}"))?;
         let domain = document.root_element();
@@ -120,6 +121,9 @@ impl Clone<'_> {
         ));
         for gone in ["uuid", "metadata", "title", "description"] {
             edits.extend(child(domain, gone).map(|node| (node.range(), String::new())));
+        }
+        if let Some(nvram) = child(domain, "os").and_then(|os| child(os, "nvram")) {
+            edits.push((nvram.range(), own_nvram(nvram)?));
         }
         let macs = devices
             .children()
@@ -193,6 +197,27 @@ impl Clone<'_> {
             "<disk type='{kind}' device='cdrom'><driver name='qemu' type='raw'/><source {source}/>{target}<readonly/></disk>"
         )
     }
+}
+
+/// The firmware's variables of a clone. Where no file is named, libvirt makes one for each domain, of the
+/// named master or else of the loader's. The template's own would be shared by all clones, and be deleted
+/// with the first of them.
+fn own_nvram(nvram: Node<'_, '_>) -> Result<String, String> {
+    let kind = nvram.attribute("type").unwrap_or("file");
+    if kind != "file" {
+        return Err(format!(
+            "its <nvram> has the type `{kind}`, which clones would share: give it the type `file`, or none"
+        ));
+    }
+    if nvram.attribute("template").is_none() {
+        return Ok(String::new());
+    }
+    let kept = ["template", "templateFormat", "format"].into_iter();
+    let kept = kept.filter_map(|name| Some((name, nvram.attribute(name)?)));
+    let kept: String = kept
+        .map(|(name, value)| format!(" {name}='{}'", escape(value)))
+        .collect();
+    Ok(format!("<nvram{kept}/>"))
 }
 
 /// A text for an element or an attribute.

@@ -1,10 +1,11 @@
 use std::fs;
+use std::time::Duration;
 
-use muster_scaler_core::provider::{CreateAnswer, Phase};
+use muster_scaler_core::provider::{CreateAnswer, Phase, Refusal};
 use muster_tasks::Group;
 
 use super::domain;
-use crate::testing::{LibvirtWorld, World, conformance};
+use crate::testing::{Fault, LibvirtWorld, World, conformance};
 
 #[muster_tasks::test]
 async fn passes_the_suite_on_a_real_libvirtd(root: Group) {
@@ -42,6 +43,37 @@ async fn a_creation_that_was_cut_short_is_finished(root: Group) {
     );
     let text = String::from_utf8_lossy(&seed);
     assert!(text.contains("#cloud-config") && text.contains("instance-id: m-cut"));
+}
+
+#[muster_tasks::test]
+async fn keeps_its_bound(root: Group) {
+    let world = LibvirtWorld::new(&root);
+    conformance::keeps_a_bound_of_one(&*world.with("max_servers", 1)).await;
+    assert_eq!(world.servers().await.len(), 1);
+}
+
+#[muster_tasks::test]
+async fn a_look_that_fails_before_a_creation_is_a_refusal(root: Group) {
+    let world = LibvirtWorld::new(&root);
+    let provider = world.with("timeout", "500ms");
+    world.fault(Fault::Hang);
+    let answer = provider.create(&conformance::spec("m-look")).await;
+    let is_refusal = matches!(answer, CreateAnswer::Refused(Refusal::RateLimit, _));
+    assert!(is_refusal, "{answer:?}");
+    assert!(world.servers().await.is_empty());
+}
+
+#[muster_tasks::test]
+async fn the_copy_has_a_time_of_its_own(root: Group) {
+    let world = LibvirtWorld::new(&root);
+    let provider = world.with("clone_timeout", "1ms");
+    match provider.create(&conformance::spec("m-slow")).await {
+        CreateAnswer::Unknown(why) => assert!(why.contains("clone_timeout"), "{why}"),
+        other => panic!("no volume is copied in a millisecond: {other:?}"),
+    }
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let patient = world.with("clone_timeout", "1h");
+    assert!(patient.creation_time(minute) > hour + minute);
 }
 
 #[test]
@@ -88,6 +120,44 @@ fn a_clone_shares_nothing_with_its_template() {
     check(
         "<domain><name>x</name><devices><disk/><disk/></devices></domain>",
         "more than one disk",
+    );
+}
+
+#[test]
+fn a_clone_has_a_file_of_its_own_for_the_variables_of_its_firmware() {
+    let labels = Default::default();
+    let clone = domain::Clone {
+        name: "m-1",
+        labels: &labels,
+        pool: "default",
+        seed_file: None,
+        seed_bus: "sata",
+        seed_device: "sde",
+    };
+    let loader = "<loader readonly='yes' type='pflash'>/code.fd</loader>";
+    let with = |nvram: &str| {
+        let os = format!("<type>hvm</type>{loader}{nvram}</os>");
+        clone.of(&LibvirtWorld::TEMPLATE.replace("<type>hvm</type></os>", &os))
+    };
+    let check = |nvram: &str, want: &str| {
+        let xml = with(nvram).unwrap();
+        assert!(xml.contains(&format!("{loader}{want}</os>")), "{xml}");
+    };
+    check("", "");
+    check("<nvram>/nvram/runner_VARS.fd</nvram>", "");
+    check("<nvram type='file'><source file='/nvram/x'/></nvram>", "");
+    check(
+        "<nvram template='/vars&amp;.fd'>/nvram/runner_VARS.fd</nvram>",
+        "<nvram template='/vars&amp;.fd'/>",
+    );
+    check(
+        "<nvram type='file' format='qcow2' template='/v' templateFormat='raw'><source file='/nvram/x'/></nvram>",
+        "<nvram template='/v' templateFormat='raw' format='qcow2'/>",
+    );
+    let error = with("<nvram type='block'><source dev='/dev/x'/></nvram>").unwrap_err();
+    assert!(
+        error.contains("`block`") && error.contains("`file`"),
+        "{error}"
     );
 }
 

@@ -362,6 +362,26 @@ async fn broken(world: &dyn World) {
     }
 }
 
+/// Of creations that come at once, one goes through if there may be one server; the provider must have that
+/// bound.
+///
+/// # Panics
+/// If there are more or fewer, or the others are not refused for the bound.
+pub async fn keeps_a_bound_of_one(provider: &dyn Provider) {
+    let specs = ["m-bound-1", "m-bound-2", "m-bound-3"].map(spec);
+    let [one, two, three] = &specs;
+    let answers: [CreateAnswer; 3] = tokio::join!(
+        provider.create(one),
+        provider.create(two),
+        provider.create(three)
+    )
+    .into();
+    let count = |fits: fn(&CreateAnswer) -> bool| answers.iter().filter(|one| fits(one)).count();
+    let created = count(|answer| matches!(answer, CreateAnswer::Created(_)));
+    let refused = count(|answer| matches!(answer, CreateAnswer::Refused(Refusal::Quota, _)));
+    assert_eq!((created, refused), (1, 2), "{answers:?}");
+}
+
 /// Creates a server and gives its ID.
 ///
 /// # Panics

@@ -60,17 +60,22 @@ impl DockerWorld {
         self.directory.path().join("docker.sock")
     }
 
-    fn build(&self, changed: &[(&str, &str)]) -> Arc<dyn Provider> {
+    /// A provider with this value of one option.
+    ///
+    /// # Panics
+    /// If it is no good.
+    pub fn with(&self, option: &str, value: impl Into<toml::Value>) -> Arc<dyn Provider> {
         let socket = self.socket().display().to_string();
         let own = [
             ("kind", "docker"),
             ("image", "runner:1"),
             ("socket", &socket),
         ];
-        let pairs = own.into_iter().chain(changed.iter().copied());
-        let table: Table = pairs
+        let mut table: Table = own
             .map(|(key, value)| (key.to_owned(), value.into()))
+            .into_iter()
             .collect();
+        table.insert(option.to_owned(), value.into());
         build(&table, &self.group).expect("options").provider
     }
 }
@@ -78,14 +83,14 @@ impl DockerWorld {
 #[async_trait]
 impl World for DockerWorld {
     fn provider(&self) -> Arc<dyn Provider> {
-        self.build(&[])
+        self.with("kind", "docker")
     }
 
     fn broken(&self) -> Vec<(Arc<dyn Provider>, &'static str)> {
         vec![
-            (self.build(&[("image", "nothing:9")]), "nothing:9"),
+            (self.with("image", "nothing:9"), "nothing:9"),
             (
-                self.build(&[("socket", "/nowhere/docker.sock")]),
+                self.with("socket", "/nowhere/docker.sock"),
                 "/nowhere/docker.sock",
             ),
         ]

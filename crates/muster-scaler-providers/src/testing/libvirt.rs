@@ -26,6 +26,10 @@ if fault hang; then hang=1; fi
 trap 'rm -f "$here/calls/$$"' EXIT
 if [ -n "$hang" ]; then sleep 1000 & wait; fi
 case "$*" in
+# There is no bound on requests: before the first that changes something, the daemon goes away.
+*dumpxml*--inactive*)
+    if fault rate-limit; then echo "error: End of file while reading data: Input/output error" >&2; exit 1; fi
+    ;;
 # The test driver refuses this option: it has no effect of which the answer could be lost.
 *--nvram*) ;;
 *define*)
@@ -45,6 +49,7 @@ const FAULTS: &[Fault] = &[
     Fault::LoseRequest,
     Fault::Hang,
     Fault::NoCapacity,
+    Fault::RateLimit,
 ];
 
 /// Domains of a libvirtd of its own.
@@ -89,7 +94,11 @@ impl LibvirtWorld {
         self.daemon.virsh(&["define", &file.display().to_string()]);
     }
 
-    fn build(&self, changed: &[(&str, &str)]) -> Arc<dyn Provider> {
+    /// A provider with this value of one option.
+    ///
+    /// # Panics
+    /// If it is no good.
+    pub fn with(&self, option: &str, value: impl Into<toml::Value>) -> Arc<dyn Provider> {
         let path = |name: &str| self.program.path(name).display().to_string();
         let (uri, virsh, seeds) = (self.daemon.uri(), path("virsh"), path("seeds"));
         let own = [
@@ -101,10 +110,11 @@ impl LibvirtWorld {
             ("volume", "base.img"),
             ("seed_directory", &seeds),
         ];
-        let pairs = own.into_iter().chain(changed.iter().copied());
-        let table: Table = pairs
+        let mut table: Table = own
             .map(|(key, value)| (key.to_owned(), value.into()))
+            .into_iter()
             .collect();
+        table.insert(option.to_owned(), value.into());
         build(&table, &self.group).expect("options").provider
     }
 
@@ -131,18 +141,18 @@ impl LibvirtWorld {
 #[async_trait]
 impl World for LibvirtWorld {
     fn provider(&self) -> Arc<dyn Provider> {
-        self.build(&[])
+        self.with("kind", "libvirt")
     }
 
     fn broken(&self) -> Vec<(Arc<dyn Provider>, &'static str)> {
         vec![
-            (self.build(&[("template", "nothing")]), "nothing"),
-            (self.build(&[("volume", "nothing.img")]), "nothing.img"),
+            (self.with("template", "nothing"), "nothing"),
+            (self.with("volume", "nothing.img"), "nothing.img"),
             (
-                self.build(&[("uri", "test+unix:///default?socket=/nowhere")]),
+                self.with("uri", "test+unix:///default?socket=/nowhere"),
                 "/nowhere",
             ),
-            (self.build(&[("virsh", "/nowhere/virsh")]), "/nowhere/virsh"),
+            (self.with("virsh", "/nowhere/virsh"), "/nowhere/virsh"),
         ]
     }
 
