@@ -10,6 +10,7 @@ mod sign;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -143,7 +144,7 @@ impl Ec2 {
             session: &options.session_token,
         };
         let mut request = self.client.post(format!("{}/", self.url));
-        for (name, value) in signer.headers(&self.host, &body, clock::now()) {
+        for (name, value) in signer.headers(&self.host, &body, clock::wall()) {
             request = request.header(name, value);
         }
         let sent = send(request.body(body)).await;
@@ -243,18 +244,10 @@ impl Ec2 {
             return Ok(CreateAnswer::Refused(Refusal::Invalid, why));
         }
         // The client token prevents a second one; that the first is there is said only by a look.
-        match self.find(filter(label::NAME, &spec.name.0)).await {
-            Ok(found) => {
-                let ours = found
-                    .servers
-                    .into_iter()
-                    .find(|server| server.belongs_to(owner));
-                if let Some(server) = ours {
-                    return Ok(CreateAnswer::AlreadyThere(server.id));
-                }
-            }
-            Err(failure @ Failure::NotSent(Refusal::Invalid, _)) => return Err(failure),
-            Err(failure) => return Ok(CreateAnswer::Unknown(failure.why())),
+        let found = self.find(filter(label::NAME, &spec.name.0)).await;
+        let mut found = found.map_err(Failure::before_creation)?.servers.into_iter();
+        if let Some(server) = found.find(|server| server.belongs_to(owner)) {
+            return Ok(CreateAnswer::AlreadyThere(server.id));
         }
         let reply = self.call("RunInstances", self.run(spec, owner)).await?;
         let id = answer::instance_id(&reply.text());
@@ -288,6 +281,11 @@ fn filter(tag: &str, value: &str) -> Pairs {
 impl Provider for Ec2 {
     fn kind(&self) -> &'static str {
         ROW.name
+    }
+
+    fn creation_time(&self, timeout: Duration) -> Duration {
+        // A look goes before the request.
+        timeout.saturating_mul(2)
     }
 
     async fn list_owned(&self, owner: &str) -> Result<Listing, ProviderError> {

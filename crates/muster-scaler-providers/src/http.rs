@@ -37,6 +37,16 @@ impl Failure {
         }
     }
 
+    /// The same of a look before a creation, which was then not asked for: a refusal in any case. No earlier
+    /// request of that server can be on its way, as the scaler asks for a name only once; and it forgets a
+    /// refused one only after a complete listing that does not have it.
+    pub(crate) fn before_creation(self) -> Self {
+        match self {
+            Self::Lost(why) => Self::NotSent(Refusal::RateLimit, why),
+            not_sent @ Self::NotSent(..) => not_sent,
+        }
+    }
+
     /// The same with the secrets taken out by `clean`.
     pub(crate) fn cleaned(self, clean: impl FnOnce(&str) -> String) -> Self {
         match self {

@@ -16,6 +16,7 @@ mod nova;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -50,6 +51,9 @@ pub(crate) const ROW: ProviderRow = ProviderRow {
 
 /// The most pages of a listing; what is beyond them makes it incomplete.
 const MOST_PAGES: usize = 100;
+
+/// So many calls make up a creation: the log-in, a listing, two each for flavor and image, the request.
+const CALLS: u32 = 7;
 
 /// The most bytes of user data that Nova takes, in base64.
 const MOST_USER_DATA: usize = 65_535;
@@ -183,14 +187,35 @@ impl OpenStack {
     /// The answer to a question that must succeed.
     async fn ask(&self, service: Service, path: &str) -> Result<Value, Failure> {
         let reply = self.get(service, path).await?;
+        self.read(path, &reply)
+    }
+
+    fn read(&self, path: &str, reply: &Reply) -> Result<Value, Failure> {
         if reply.is_success() {
             return Ok(reply.json());
         }
-        let why = format!("{path}: {}", self.complaint(&reply, &[]));
-        Err(Failure::NotSent(
-            nova::refusal(&reply).unwrap_or(Refusal::RateLimit),
-            why,
-        ))
+        let why = format!("{path}: {}", self.complaint(reply, &[]));
+        let refusal = nova::refusal(reply).unwrap_or(Refusal::RateLimit);
+        Err(Failure::NotSent(refusal, why))
+    }
+
+    /// What nothing has as its name is an ID, if there is something with that.
+    async fn by_id(
+        &self,
+        service: Service,
+        folder: &str,
+        what: &str,
+        id: &str,
+    ) -> Result<String, Failure> {
+        let path = format!("{folder}/{}", path_segment(id));
+        let reply = self.get(service, &path).await?;
+        match reply.status {
+            400 | 404 => {
+                let why = format!("there is no {what} {id}");
+                Err(Failure::NotSent(Refusal::Invalid, why))
+            }
+            _ => self.read(&path, &reply).map(|_| id.to_owned()),
+        }
     }
 
     fn complaint(&self, reply: &Reply, more: &[&Secret]) -> String {
@@ -205,25 +230,13 @@ impl OpenStack {
         if let Some(flavor) = flavors.find(|one| one["name"] == wanted.as_str()) {
             return Ok(text(&flavor["id"]).to_owned());
         }
-        let by_id = self
-            .get(
-                Service::Compute,
-                &format!("/flavors/{}", path_segment(wanted)),
-            )
-            .await?;
-        match by_id.is_success() {
-            true => Ok(wanted.clone()),
-            false => Err(Failure::NotSent(
-                Refusal::Invalid,
-                format!("there is no flavor {wanted}"),
-            )),
-        }
+        self.by_id(Service::Compute, "/flavors", "flavor", wanted)
+            .await
     }
 
     /// The ID of the image.
     async fn image(&self) -> Result<String, Failure> {
         let wanted = &self.options.image;
-        let invalid = |why: String| Err(Failure::NotSent(Refusal::Invalid, why));
         let path = format!("/v2/images?name={}", path_segment(wanted));
         let listed = self.ask(Service::Image, &path).await?;
         let images = listed["images"].as_array().into_iter().flatten();
@@ -235,22 +248,13 @@ impl OpenStack {
             [id] => return Ok((*id).to_owned()),
             [] => {}
             _ => {
-                return invalid(format!(
-                    "there are {} images {wanted}: say which by its ID",
-                    named.len()
-                ));
+                let count = named.len();
+                let why = format!("there are {count} images {wanted}: say which by its ID");
+                return Err(Failure::NotSent(Refusal::Invalid, why));
             }
         }
-        let by_id = self
-            .get(
-                Service::Image,
-                &format!("/v2/images/{}", path_segment(wanted)),
-            )
-            .await?;
-        match by_id.is_success() {
-            true => Ok(wanted.clone()),
-            false => invalid(format!("there is no image {wanted}")),
-        }
+        self.by_id(Service::Image, "/v2/images", "image", wanted)
+            .await
     }
 
     /// The servers of this owner.
@@ -297,28 +301,20 @@ impl OpenStack {
             );
             return Ok(CreateAnswer::Refused(Refusal::Invalid, why));
         }
-        // An earlier creation may have been lost: not to have found out is not to know.
-        let listing = match self.list(owner).await {
-            Ok(listing) => listing,
-            Err(failure @ Failure::NotSent(Refusal::Invalid, _)) => return Err(failure),
-            Err(failure) => return Ok(CreateAnswer::Unknown(failure.why())),
-        };
+        let listing = self.list(owner).await;
+        let listing = listing.map_err(Failure::before_creation)?;
         let ours =
             |server: &&ListedServer| server.name == spec.name.0 && server.phase != Phase::Deleting;
         if let Some(server) = listing.servers.iter().find(ours) {
             return Ok(CreateAnswer::AlreadyThere(server.id.clone()));
         }
         if !listing.complete {
-            let why = "a server of that name may be in a cell that does not answer";
-            return Ok(CreateAnswer::Unknown(why.to_owned()));
+            let why = "the listing is not complete: a server of that name may be in a cell that does not answer";
+            return Err(Failure::Lost(why.to_owned()).before_creation());
         }
         let (flavor, image) = (self.flavor().await, self.image().await);
-        // Nothing was asked for yet, whatever became of these.
-        let not_sent = |failure: Failure| match failure {
-            Failure::Lost(why) => Failure::NotSent(Refusal::RateLimit, why),
-            not_sent @ Failure::NotSent(..) => not_sent,
-        };
-        let (flavor, image) = (flavor.map_err(not_sent)?, image.map_err(not_sent)?);
+        let flavor = flavor.map_err(Failure::before_creation)?;
+        let image = image.map_err(Failure::before_creation)?;
         let body = nova::create(
             &self.options,
             spec,
@@ -347,6 +343,10 @@ impl OpenStack {
 impl Provider for OpenStack {
     fn kind(&self) -> &'static str {
         ROW.name
+    }
+
+    fn creation_time(&self, timeout: Duration) -> Duration {
+        timeout.saturating_mul(CALLS)
     }
 
     async fn list_owned(&self, owner: &str) -> Result<Listing, ProviderError> {

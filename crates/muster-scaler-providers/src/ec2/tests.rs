@@ -1,6 +1,6 @@
 use muster_options::Secret;
 use muster_scaler_core::Time;
-use muster_scaler_core::provider::{Phase, Refusal};
+use muster_scaler_core::provider::{CreateAnswer, Phase, Refusal};
 use muster_tasks::Group;
 
 use super::{answer, sign};
@@ -28,6 +28,18 @@ async fn a_page_that_fails_makes_a_listing_incomplete(root: Group) {
     check(true, 5).await;
     world.fault(Fault::Partial);
     check(false, 4).await;
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
+async fn a_look_that_fails_before_a_creation_is_a_refusal(root: Group) {
+    let world = Ec2World::new(&root).await;
+    let provider = world.with("timeout", "500ms");
+    world.fault(Fault::Hang);
+    let answer = provider.create(&conformance::spec("m-look")).await;
+    let is_refusal = matches!(answer, CreateAnswer::Refused(Refusal::RateLimit, _));
+    assert!(is_refusal, "{answer:?}");
+    assert!(world.servers().await.is_empty());
     assert!(root.stop().await.is_clean());
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use muster_scaler_core::provider::{CreateAnswer, Limits, Phase, Refusal};
+use muster_scaler_core::provider::{CreateAnswer, Limits, Phase, Provider, Refusal};
 use muster_tasks::Group;
 use serde_json::json;
 
@@ -51,8 +51,29 @@ async fn makes_nothing_while_a_cell_is_dead(root: Group) {
     assert!(matches!(made, CreateAnswer::Created(_)), "{made:?}");
     assert!(world.fault(Fault::Partial));
     let again = provider.create(&spec).await;
-    assert!(matches!(again, CreateAnswer::Unknown(_)), "{again:?}");
+    let is_refusal = matches!(again, CreateAnswer::Refused(Refusal::RateLimit, _));
+    assert!(is_refusal, "{again:?}");
     assert_eq!(world.servers().await.len(), 1);
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
+async fn a_look_that_fails_before_a_creation_is_a_refusal(root: Group) {
+    let world = NovaWorld::new(&root).await;
+    let check = async |provider: &dyn Provider, what: &str| {
+        let answer = provider.create(&conformance::spec("m-look")).await;
+        let is_refusal = matches!(answer, CreateAnswer::Refused(Refusal::RateLimit, _));
+        assert!(is_refusal, "{what}: {answer:?}");
+        assert!(world.servers().await.is_empty(), "{what}");
+    };
+    let hasty = world.with("timeout", "500ms");
+    let logged_in = async || hasty.list_owned("o").await.ok();
+    conformance::until("it is logged in", logged_in).await;
+    assert!(world.fault(Fault::Hang));
+    check(&*hasty, "a listing that hangs").await;
+    for option in ["flavor", "image"] {
+        check(&*world.with(option, NovaWorld::BUSY), option).await;
+    }
     assert!(root.stop().await.is_clean());
 }
 

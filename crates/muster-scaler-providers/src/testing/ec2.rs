@@ -43,7 +43,11 @@ impl Ec2World {
         }
     }
 
-    fn build(&self, changed: &[(&str, &str)]) -> Arc<dyn Provider> {
+    /// A provider with this value of one option.
+    ///
+    /// # Panics
+    /// If it is no good.
+    pub fn with(&self, option: &str, value: &str) -> Arc<dyn Provider> {
         let own = [
             ("kind", "ec2"),
             ("url", self.served.url.as_str()),
@@ -53,7 +57,7 @@ impl Ec2World {
             ("image_id", "ami-1"),
             ("instance_type", "c7i.large"),
         ];
-        let pairs = own.into_iter().chain(changed.iter().copied());
+        let pairs = own.into_iter().chain([(option, value)]);
         let table: Table = pairs
             .map(|(key, value)| (key.to_owned(), value.into()))
             .collect();
@@ -64,14 +68,14 @@ impl Ec2World {
 #[async_trait]
 impl World for Ec2World {
     fn provider(&self) -> Arc<dyn Provider> {
-        self.build(&[])
+        self.with("kind", "ec2")
     }
 
     fn broken(&self) -> Vec<(Arc<dyn Provider>, &'static str)> {
         vec![
-            (self.build(&[("access_key_id", "AKIDWRONG")]), "AuthFailure"),
-            (self.build(&[("image_id", "ami-9")]), "InvalidAMIID"),
-            (self.build(&[("url", "http://127.0.0.1:1")]), "connect"),
+            (self.with("access_key_id", "AKIDWRONG"), "AuthFailure"),
+            (self.with("image_id", "ami-9"), "InvalidAMIID"),
+            (self.with("url", "http://127.0.0.1:1"), "connect"),
         ]
     }
 

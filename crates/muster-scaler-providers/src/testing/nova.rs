@@ -38,6 +38,9 @@ pub struct NovaWorld {
 }
 
 impl NovaWorld {
+    /// Names a flavor or an image about which nothing can be learned, as what looks for it is busy.
+    pub const BUSY: &str = "busy";
+
     /// An empty one, served by tasks of `group`.
     ///
     /// # Panics
@@ -66,6 +69,14 @@ impl NovaWorld {
             ("application_credential_id", CREDENTIAL),
             ("application_credential_secret", secret.unwrap_or(PASSWORD)),
         ])
+    }
+
+    /// A provider with this value of one option.
+    ///
+    /// # Panics
+    /// If it is no good.
+    pub fn with(&self, option: &str, value: &str) -> Arc<dyn Provider> {
+        self.build(&[(option, value)])
     }
 
     fn table(&self, changed: &[(&str, &str)]) -> Table {
@@ -277,6 +288,7 @@ impl Nova {
         let image = json!({ "id": "image-1", "name": "runner", "status": "active" });
         match asked.parts().get(3) {
             Some(&"image-1") => Reply::json(200, &image),
+            Some(&NovaWorld::BUSY) => Reply::text(503, "try again later"),
             Some(_) => Reply::text(404, "no such image"),
             None if asked.query("name") == Some("runner") => {
                 Reply::json(200, &json!({ "images": [image] }))
@@ -353,6 +365,9 @@ impl Double for Nova {
                 &json!({ "flavors": [{ "id": "42", "name": "m1.small" }] }),
             ),
             ("GET", ["compute", "v2.1", "flavors", "42"]) => Reply::json(200, &json!({})),
+            ("GET", ["compute", "v2.1", "flavors", NovaWorld::BUSY]) => {
+                Reply::text(503, "try again later")
+            }
             ("GET", ["compute", "v2.1", "servers", "detail"]) => self.list(asked),
             ("GET", ["compute", "v2.1", "servers", id]) => match self.cloud.get(id) {
                 Some(machine) => Reply::json(200, &json!({ "server": show(&machine) })),
