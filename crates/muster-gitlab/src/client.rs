@@ -210,7 +210,11 @@ impl Gitlab {
         let what = call.what;
         let answer = self.send(call).await?;
         if answer.status.is_success() {
-            self.pause.lock().clear();
+            // A request that was sent before a pause began says nothing of that.
+            let mut pause = self.pause.lock();
+            if pause.remaining().is_none() {
+                pause.clear();
+            }
             return Ok(answer);
         }
         Err(self.refusal(what, &answer))
