@@ -116,7 +116,11 @@ async fn who_looks_may_be_the_last_holder(group: Group) {
     let (opened, is_over) = (board.clone(), Arc::new(AtomicBool::new(false)));
     let over = Arc::clone(&is_over);
     let come_and_go = move |_| {
-        (0..50_000).for_each(|_| drop(open(&opened, 1)));
+        for number in 0..50_000 {
+            let _slot = open(&opened, 1);
+            // Let go of at any moment of a look.
+            (0..number % 1000).for_each(|_| std::hint::spin_loop());
+        }
         over.store(true, Relaxed);
     };
     let look = move |_| {

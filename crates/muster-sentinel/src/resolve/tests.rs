@@ -166,7 +166,9 @@ async fn threads_that_were_refused_are_started_later(group: Group) {
     let hold = move |_: BlockingCtx| held.recv().is_ok();
     let holder = narrow.spawn_blocking("hold", hold).unwrap();
     for number in 0..MOST_THREADS * 2 {
-        let refused = resolver.resolve(&format!("early{number}")).await;
+        let host = format!("early{number}");
+        let refused = muster_tasks::timeout(Duration::from_secs(30), resolver.resolve(&host)).await;
+        let refused = refused.expect("it waits for a thread that was refused");
         assert!(refused.unwrap_err().to_string().contains("no thread"));
     }
     release.send(()).unwrap();
