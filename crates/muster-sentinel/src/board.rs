@@ -87,7 +87,7 @@ impl Board {
         let slot = Arc::new(Slot {
             id: Arc::clone(&id),
             number,
-            instance,
+            instance: Mutex::new(Arc::new(instance)),
             component: Mutex::default(),
             expected: AtomicU64::new(NEVER),
             record: Mutex::new(Record {
@@ -184,7 +184,7 @@ impl Inner {
 pub struct Slot {
     id: Arc<str>,
     number: u64,
-    instance: Instance,
+    instance: Mutex<Arc<Instance>>,
     component: Mutex<Arc<str>>,
     /// When its check must have come to its end, in microseconds of the board's clock.
     expected: AtomicU64,
@@ -205,8 +205,22 @@ impl Slot {
     }
 
     /// The instance.
-    pub fn instance(&self) -> &Instance {
-        &self.instance
+    pub fn instance(&self) -> Arc<Instance> {
+        Arc::clone(&self.instance.lock())
+    }
+
+    /// Says to which cluster it belongs from now on; what is known stays.
+    pub fn set_cluster(&self, cluster: &str) {
+        let mut instance = self.instance.lock();
+        if instance.cluster == cluster {
+            return;
+        }
+        *instance = Arc::new(Instance {
+            cluster: cluster.to_owned(),
+            ..(**instance).clone()
+        });
+        drop(instance);
+        self.board.tell(&self.id, true);
     }
 
     /// The ID of the component that checks it.

@@ -215,7 +215,7 @@ impl Roster {
                 slot: Arc::clone(slot),
                 timing: self.timing,
                 health: Arc::clone(&self.health),
-                make: make(slot.instance()),
+                make: make(&slot.instance()),
             };
             let started = tasks.start(Arc::clone(id), |cx| checker.run(cx));
             started.map_err(|why| PluginError::new(format!("check {id}")).because(why))?;

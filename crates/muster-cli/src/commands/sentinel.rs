@@ -187,7 +187,7 @@ async fn once(board: &Board) -> Vec<Document> {
 fn documents(board: &Board) -> Vec<Document> {
     let writer = Writer::default();
     let slots = board.slots();
-    let document = |slot: &Arc<Slot>| Document::new(slot.instance(), &slot.status(), &writer);
+    let document = |slot: &Arc<Slot>| Document::new(&slot.instance(), &slot.status(), &writer);
     slots.iter().map(document).collect()
 }
 

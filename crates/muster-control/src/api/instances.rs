@@ -45,7 +45,7 @@ impl InstanceView {
         let writer = Writer::default();
         Self {
             id: slot.id().to_string(),
-            status: Document::new(slot.instance(), &slot.status(), &writer),
+            status: Document::new(&slot.instance(), &slot.status(), &writer),
             transitions: Vec::new(),
         }
     }

@@ -138,7 +138,7 @@ impl FilePublisher {
         let slots = board.slots();
         let instances = slots
             .iter()
-            .map(|slot| Document::new(slot.instance(), &slot.status(), &self.writer))
+            .map(|slot| Document::new(&slot.instance(), &slot.status(), &self.writer))
             .map(|document| document.refreshed(self.rest()));
         let document = FileDocument {
             v: VERSION,

@@ -1,6 +1,9 @@
 //! What a publisher with a store of keys must keep in mind, whatever the store: which instance's key is behind,
 //! what is known of each, and whom it was told of.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +18,7 @@ use super::reporter::Reporter;
 use super::summary::Summary;
 use crate::board::{Board, Interest, Subscription};
 use crate::document::{Document, Writer};
+use crate::status::Instance;
 #[cfg(feature = "testing")]
 use crate::testing::Point;
 
@@ -40,6 +44,7 @@ pub(super) struct Ledger {
     is_over: bool,
     board: Arc<Board>,
     news: Subscription,
+    /// By instance; what is left of one that is elsewhere, by its path.
     records: HashMap<Arc<str>, Record>,
     /// Instances whose keys may not be as they should.
     behind: BTreeSet<Arc<str>>,
@@ -121,12 +126,7 @@ impl Ledger {
     fn touch(&mut self, id: &Arc<str>, now: Instant) {
         let slot = self.board.get(id);
         if let Some(slot) = &slot {
-            let (folder, name) = (
-                self.mode.folder(slot.instance()),
-                self.mode.name(slot.instance()),
-            );
-            let record = self.records.entry(Arc::clone(id));
-            let record = record.or_insert_with(|| Record::new(folder, &name, now));
+            let record = self.record_of(id, &slot.instance(), now);
             record.gone = false;
             if record.known == Known::Theirs {
                 record.known = Known::Unknown;
@@ -135,6 +135,12 @@ impl Ledger {
         let Some(record) = self.records.get_mut(id) else {
             return;
         };
+        if slot.is_none() && record.known == Known::Theirs {
+            // It is not ours to delete, also when its writer is away for a moment.
+            self.records.remove(id);
+            self.behind.remove(id);
+            return;
+        }
         record.dirty = true;
         record.due = now + self.refresh.mul_f64(0.8 + 0.4 * fastrand::f64());
         if slot.is_none() && !record.gone {
@@ -145,6 +151,26 @@ impl Ledger {
             }
         }
         self.behind.insert(Arc::clone(id));
+    }
+
+    /// The record of an instance that is on the board. If its key is to be elsewhere, as in another cluster, a new
+    /// record begins, and the old one goes on until its key is deleted: under the key's path, which is no instance's ID.
+    fn record_of(&mut self, id: &Arc<str>, instance: &Instance, now: Instant) -> &mut Record {
+        let new = Record::new(self.mode.folder(instance), &self.mode.name(instance), now);
+        let mut known = self.records.remove(id);
+        if let Some(mut old) = known.take_if(|known| known.path != new.path) {
+            old.gone = true;
+            let path: Arc<str> = old.path.as_str().into();
+            self.behind.insert(Arc::clone(&path));
+            self.records.insert(path, old);
+        }
+        if known.is_none() {
+            // It may come back to a key that is not deleted yet.
+            self.behind.remove(new.path.as_str());
+            known = self.records.remove(new.path.as_str());
+        }
+        let record = self.records.entry(Arc::clone(id));
+        record.or_insert(known.unwrap_or(new))
     }
 
     /// Panics on request.
@@ -181,7 +207,7 @@ impl Ledger {
             if matches!(record.known, Known::Ours { .. })
                 && let Some(slot) = self.board.get(id)
             {
-                let cluster = layout::cluster_of(slot.instance());
+                let cluster = layout::cluster_of(&slot.instance());
                 let summary = all.entry(cluster);
                 let summary = summary.or_insert_with(|| Summary::new(&self.writer));
                 summary.add(&slot.status());
@@ -330,7 +356,7 @@ impl Ledger {
         match record.known {
             // It is read in the next round.
             Known::Unknown => return,
-            Known::Absent if record.gone => _ = self.records.remove(id),
+            Known::Absent | Known::Theirs if record.gone => _ = self.records.remove(id),
             _ => {}
         }
         self.behind.remove(id);
@@ -354,7 +380,7 @@ impl Ledger {
         };
         let body = self
             .mode
-            .body(slot.instance(), &status, &self.writer, refresh);
+            .body(&slot.instance(), &status, &self.writer, refresh);
         body.map_err(|error| format!("write {error}"))
     }
 

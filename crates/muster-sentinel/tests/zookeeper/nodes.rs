@@ -87,7 +87,11 @@ async fn what_others_do_to_our_nodes_is_mended(root: Group) {
     let theirs: Vec<_> = fleet
         .slots
         .iter()
-        .map(|slot| board.open(slot.instance().clone(), Arc::default()).unwrap())
+        .map(|slot| {
+            board
+                .open((*slot.instance()).clone(), Arc::default())
+                .unwrap()
+        })
         .collect();
     let second = publisher_on(&stage, &servers, "others", "writer = 'a'").await;
     let is_by = async |slot: &Slot, writer: &str| {

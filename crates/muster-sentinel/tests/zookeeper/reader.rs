@@ -72,7 +72,7 @@ impl Reader {
             wrong.push("nobody reports".to_owned());
         }
         for (slot, node) in slots.iter().zip(nodes) {
-            let should = Document::new(slot.instance(), &slot.status(), &Writer::default());
+            let should = Document::new(&slot.instance(), &slot.status(), &Writer::default());
             let is = node.map(|node| Document::from_json(&node.data).unwrap());
             let key = |document: &Document| (document.state, document.reason, document.since_ms);
             if is.as_ref().map(key) != Ok(key(&should)) {

@@ -111,7 +111,7 @@ impl Show {
         let checked = ids.iter().filter_map(|id| {
             let slot = board.get(id)?;
             let status = slot.status();
-            let document = Document::new(slot.instance(), &status, &Default::default());
+            let document = Document::new(&slot.instance(), &status, &Default::default());
             status.checked.map(|_| (id, document))
         });
         let checked: Vec<_> = checked.collect();
