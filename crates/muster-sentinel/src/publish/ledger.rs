@@ -311,6 +311,7 @@ impl Ledger {
     pub(super) fn collect(&mut self, rest: &mut Vec<Arc<str>>, most: usize) -> Vec<Part> {
         let (mut parts, mut operations, mut bytes) = (Vec::new(), 0, 0);
         while let Some(id) = rest.pop() {
+            let is_unchecked = self.is_unchecked(&id);
             // One instance that cannot be written does not keep the others from it.
             let data = match catch_panic_sync(|| self.desired(&id)) {
                 Ok(Ok(data)) => data,
@@ -327,7 +328,11 @@ impl Ledger {
                 self.behind.remove(&id);
                 continue;
             };
-            let step = record.step(data.as_deref());
+            let step = match record.known {
+                // What is there was found by a check, if only by one before a restart.
+                Known::Ours { .. } if is_unchecked => Step::Rest,
+                _ => record.step(data.as_deref()),
+            };
             if step == Step::Rest {
                 self.rest(&id);
                 continue;
@@ -360,6 +365,12 @@ impl Ledger {
             _ => {}
         }
         self.behind.remove(id);
+    }
+
+    /// Whether nothing is known of an instance yet. Its key is made if there is none, and rests otherwise.
+    fn is_unchecked(&self, id: &str) -> bool {
+        let slot = self.board.get(id);
+        !self.is_over && slot.is_some_and(|slot| slot.status().checked.is_none())
     }
 
     /// What an instance's key should hold.

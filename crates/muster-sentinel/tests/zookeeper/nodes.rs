@@ -93,6 +93,9 @@ async fn what_others_do_to_our_nodes_is_mended(root: Group) {
                 .unwrap()
         })
         .collect();
+    for slot in &theirs {
+        slot.observe(board.clock().now(), Outcome::OK.into(), Duration::ZERO);
+    }
     let second = publisher_on(&stage, &servers, "others", "writer = 'a'").await;
     let is_by = async |slot: &Slot, writer: &str| {
         let node = session.read(&path(slot)).await;

@@ -212,6 +212,31 @@ async fn a_lease_that_is_lost_is_replaced() {
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_stays_until_the_first_check_after_a_restart() {
+    let server = Etcd::shared();
+    let reader = Reader::new(&server, "restart");
+    let before = start(&server.address(), "restart", "a", "").await;
+    let slot = before.open(1);
+    before.observe(&slot, Reason::Ok);
+    reader.state(1, State::Up).await;
+    drop(slot);
+    before.stop().await;
+    let path = "/v1/redis/shop/10.0.0.1:1";
+    let left = reader.read(path).await.unwrap();
+
+    let after = start(&server.address(), "restart", "a", "").await;
+    let first = after.open(1);
+    // What is opened later is written later.
+    let [_second, _third] = [2, 3].map(|port| after.open(port));
+    reader.state(2, State::Unknown).await;
+    reader.state(3, State::Unknown).await;
+    assert_eq!(reader.read(path).await.unwrap().modified, left.modified);
+    after.observe(&first, Reason::Busy);
+    reader.reason(1, Reason::Busy).await;
+    after.stop().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_reporters_one_writes() {
     let server = Etcd::shared();
     let reader = Reader::new(&server, "two");
@@ -223,7 +248,8 @@ async fn of_two_reporters_one_writes() {
     let of_b = b.open(1);
     written_by("b").await;
     let a = start(&server.address(), "two", "a", "").await;
-    let _of_a = a.open(1);
+    let of_a = a.open(1);
+    a.observe(&of_a, Reason::Ok);
     written_by("a").await;
     // The next write of b finds it.
     b.observe(&of_b, Reason::Ok);

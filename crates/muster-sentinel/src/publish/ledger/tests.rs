@@ -118,3 +118,24 @@ async fn a_key_moves_with_its_cluster() {
         assert_eq!(world.ledger.records().count(), 1);
     }
 }
+
+#[muster_tasks::test]
+async fn what_is_there_stays_until_the_first_check() {
+    let mut world = World::new(PublishMode::Status);
+    let slot = world.open();
+    assert_eq!(world.round(OURS), []);
+    world.ledger.forget_all();
+    assert_eq!(world.round(OURS), []);
+    // It is removed by hand: then it is better to say that nothing is known.
+    world.ledger.forget_all();
+    assert_eq!(world.round(Known::Absent), [is(PATH, Step::Create)]);
+    world.observe(&slot);
+    assert_eq!(world.round(OURS), [is(PATH, Step::Put(1))]);
+
+    let mut world = World::new(PublishMode::Status);
+    let _slot = world.open();
+    assert_eq!(world.round(OURS), []);
+    // The end is told also of those that were never checked.
+    world.ledger.end();
+    assert_eq!(world.round(OURS), [is(PATH, Step::Put(7))]);
+}

@@ -203,6 +203,36 @@ async fn what_others_remove_is_made_again(root: Group) {
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_stays_until_the_first_check_after_a_restart(root: Group) {
+    let server = ZooKeeper::shared();
+    let reader = session(&root, &server, "restart").await;
+    let mut watch = FleetWatch::new(reader.clone()).unwrap();
+    let before = start(&server, "restart", "a", "status").await;
+    let slot = before.open(1);
+    before.observe(&slot, Reason::Ok);
+    until(&mut watch, "it is up", has(1, State::Up)).await;
+    drop(slot);
+    before.stop().await;
+    let path = "/v1/redis/shop/10.0.0.1:1";
+    let version = reader.read(path).await.unwrap().stat.version;
+
+    let after = start(&server, "restart", "a", "status").await;
+    let first = after.open(1);
+    let second = after.open(2);
+    until(&mut watch, "the second is new", has(2, State::Unknown)).await;
+    let third = after.open(3);
+    until(&mut watch, "the third is new", has(3, State::Unknown)).await;
+    let node = reader.read(path).await.unwrap();
+    assert_eq!(node.stat.version, version);
+    after.observe(&first, Reason::Busy);
+    until(&mut watch, "it was checked", has(1, State::Degraded)).await;
+    drop((first, second, third));
+    after.stop().await;
+    reader.stop().await;
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_reporters_one_writes(root: Group) {
     let server = ZooKeeper::shared();
     let reader = session(&root, &server, "two").await;
@@ -211,7 +241,8 @@ async fn of_two_reporters_one_writes(root: Group) {
     let of_b = b.open(1);
     until(&mut watch, "b writes", |fleet| is_written_by(fleet, "b")).await;
     let a = start(&server, "two", "a", "status").await;
-    let _of_a = a.open(1);
+    let of_a = a.open(1);
+    a.observe(&of_a, Reason::Ok);
     until(&mut watch, "a goes first", |fleet| {
         is_written_by(fleet, "a")
     })
