@@ -197,20 +197,23 @@ impl Ledger {
         ids.iter().for_each(|id| self.touch(id, now));
     }
 
-    /// How the instances stand that are ours to write, by cluster. None where only those are written that are up.
-    pub(super) fn summaries(&self) -> BTreeMap<String, Summary> {
-        let mut all = BTreeMap::<String, Summary>::new();
+    /// How the instances stand that are ours to write, by cluster; `None` where it must be read first whose they are.
+    /// No cluster where only those are written that are up.
+    pub(super) fn summaries(&self) -> BTreeMap<String, Option<Summary>> {
+        let mut all = BTreeMap::<String, Option<Summary>>::new();
         if self.mode.is_bound() {
             return all;
         }
         for (id, record) in &self.records {
-            if matches!(record.known, Known::Ours { .. })
+            let is_ours = matches!(record.known, Known::Ours { .. });
+            if (is_ours || record.known == Known::Unknown)
                 && let Some(slot) = self.board.get(id)
             {
-                let cluster = layout::cluster_of(&slot.instance());
-                let summary = all.entry(cluster);
-                let summary = summary.or_insert_with(|| Summary::new(&self.writer));
-                summary.add(&slot.status());
+                let summary = all.entry(layout::cluster_of(&slot.instance())).or_default();
+                if is_ours {
+                    let summary = summary.get_or_insert_with(|| Summary::new(&self.writer));
+                    summary.add(&slot.status());
+                }
             }
         }
         all

@@ -62,20 +62,25 @@ impl Summary {
 /// What was written of each cluster in sum.
 #[derive(Debug, Default)]
 pub(super) struct Summaries {
-    written: BTreeMap<String, Summary>,
+    /// `None` where it is not known what is there, or whether anything is.
+    written: BTreeMap<String, Option<Summary>>,
     seq: u64,
 }
 
 impl Summaries {
-    /// What is to be written of which cluster now; `None`, if there is none of its instances any more.
+    /// What is to be written of which cluster now; `None`, if there is none of its instances any more. Of one whose
+    /// summary is not known yet, nothing is.
     pub(super) fn news(
         &mut self,
-        now: BTreeMap<String, Summary>,
+        now: BTreeMap<String, Option<Summary>>,
     ) -> Vec<(String, Option<Summary>)> {
         let gone = self.written.keys().filter(|one| !now.contains_key(*one));
         let mut news: Vec<_> = gone.map(|cluster| (cluster.clone(), None)).collect();
-        for (cluster, mut summary) in now {
-            if let Some(known) = self.written.get(&cluster) {
+        for (cluster, summary) in now {
+            let Some(mut summary) = summary else {
+                continue;
+            };
+            if let Some(Some(known)) = self.written.get(&cluster) {
                 summary.seq = known.seq;
                 if summary == *known {
                     continue;
@@ -83,6 +88,8 @@ impl Summaries {
             }
             self.seq += 1;
             summary.seq = self.seq;
+            // Until it is known whether that went well.
+            self.written.insert(cluster.clone(), None);
             news.push((cluster, Some(summary)));
         }
         news
@@ -96,14 +103,18 @@ impl Summaries {
     /// One of the news was written.
     pub(super) fn is_written(&mut self, cluster: String, summary: Option<Summary>) {
         match summary {
-            Some(summary) => _ = self.written.insert(cluster, summary),
+            Some(summary) => _ = self.written.insert(cluster, Some(summary)),
             None => _ = self.written.remove(&cluster),
         }
     }
 
-    /// What was written of these clusters may not be there any more.
-    pub(super) fn forget(&mut self, is_lost: impl Fn(&str) -> bool) {
-        self.written.retain(|cluster, _| !is_lost(cluster));
+    /// What was written of these clusters may not be there any more: it is written again, or deleted to be sure.
+    pub(super) fn distrust(&mut self, is_doubtful: impl Fn(&str) -> bool) {
+        for (cluster, written) in &mut self.written {
+            if is_doubtful(cluster) {
+                *written = None;
+            }
+        }
     }
 }
 
@@ -117,8 +128,8 @@ mod tests {
             up,
             ..Summary::new(&Writer::default())
         };
-        let now = |all: &[(&str, u64)]| -> BTreeMap<String, Summary> {
-            let one = |&(cluster, up): &(&str, u64)| (cluster.to_owned(), of(up));
+        let now = |all: &[(&str, u64)]| -> BTreeMap<String, Option<Summary>> {
+            let one = |&(cluster, up): &(&str, u64)| (cluster.to_owned(), Some(of(up)));
             all.iter().map(one).collect()
         };
         let mut summaries = Summaries::default();
@@ -144,7 +155,16 @@ mod tests {
         );
         assert_eq!(write(&mut summaries, &[("b", 2)]), [is("a", None)]);
         assert_eq!(write(&mut summaries, &[("b", 2)]), []);
-        summaries.forget(|cluster| cluster == "b");
+        summaries.distrust(|cluster| cluster == "b");
         assert_eq!(write(&mut summaries, &[("b", 2)]), [is("b", Some(4))]);
+        // It may be there, or not, when its cluster has gone; not before that is known.
+        summaries.distrust(|_| true);
+        let unread = BTreeMap::from([("b".to_owned(), None)]);
+        assert_eq!(summaries.news(unread), []);
+        assert_eq!(write(&mut summaries, &[]), [is("b", None)]);
+        assert_eq!(write(&mut summaries, &[]), []);
+        // Also one that may have been written, for all that is known.
+        assert_eq!(summaries.news(now(&[("c", 1)])).len(), 1);
+        assert_eq!(write(&mut summaries, &[]), [is("c", None)]);
     }
 }

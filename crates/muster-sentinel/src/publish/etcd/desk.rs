@@ -152,7 +152,7 @@ impl Desk {
                 }
                 Event::Resync { .. } => {
                     self.ledger.forget_all();
-                    self.summaries.forget(|_| true);
+                    self.summaries.distrust(|_| true);
                     self.audit_due = Instant::now();
                 }
                 Event::Put(_) => {}
@@ -166,7 +166,7 @@ impl Desk {
             self.audit_due = Instant::now();
         }
         self.summaries
-            .forget(|cluster| deleted.contains_key(&layout::summary(cluster, writer)));
+            .distrust(|cluster| deleted.contains_key(&layout::summary(cluster, writer)));
         self.ledger.are_gone(|record| {
             let revision = deleted.get(&record.path);
             // One that was written since is there.
@@ -221,7 +221,7 @@ impl Desk {
         }
         // What was bound to the one before is gone, or will be.
         self.ledger.forget_all();
-        self.summaries.forget(|_| true);
+        self.summaries.distrust(|_| true);
         self.audit_due = now;
         Ok(lease)
     }

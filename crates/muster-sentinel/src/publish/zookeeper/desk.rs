@@ -118,7 +118,7 @@ impl Desk {
             }
         }
         // They may have gone with the session.
-        self.summaries.forget(|_| true);
+        self.summaries.distrust(|_| true);
         self.folders.clear();
         self.audited.clear();
         self.audit_due = Instant::now();
@@ -190,7 +190,7 @@ impl Desk {
             let nodes = self.session.read_many(clusters.iter().map(path).collect());
             for (cluster, node) in clusters.iter().zip(nodes.await?) {
                 if node == Err(ErrorKind::NoNode) {
-                    self.summaries.forget(|one| one == cluster);
+                    self.summaries.distrust(|one| one == cluster);
                 }
             }
         }

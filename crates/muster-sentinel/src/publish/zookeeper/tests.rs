@@ -233,6 +233,32 @@ async fn a_document_stays_until_the_first_check_after_a_restart(root: Group) {
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_summary_of_a_cluster_that_goes_during_an_outage_goes_too(root: Group) {
+    let mut server = ZooKeeper::start();
+    let reader = session(&root, &server, "outage").await;
+    let published = start(&server, "outage", "a", "status").await;
+    let stays = published.open_in("stays", CheckKind::Redis, 1);
+    let goes = published.open_in("goes", CheckKind::Redis, 2);
+    let [of_stays, of_goes] = ["/v1/summary/stays/a", "/v1/summary/goes/a"];
+    until_there(&reader, &[of_stays, of_goes]).await;
+    server.kill();
+    drop(goes);
+    server.start_again();
+    let search = async {
+        // Nothing can be read while the server is away.
+        while !matches!(reader.exists(of_goes).await, Ok(None)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, search).await.expect("it is removed");
+    until_there(&reader, &[of_stays]).await;
+    drop(stays);
+    published.stop().await;
+    reader.stop().await;
+    assert!(root.stop().await.is_clean());
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_reporters_one_writes(root: Group) {
     let server = ZooKeeper::shared();
     let reader = session(&root, &server, "two").await;
