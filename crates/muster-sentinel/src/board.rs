@@ -89,6 +89,7 @@ impl Board {
             number,
             instance: Mutex::new(Arc::new(instance)),
             component: Mutex::default(),
+            origin: Mutex::default(),
             expected: AtomicU64::new(NEVER),
             record: Mutex::new(Record {
                 machine: Machine::new(thresholds, self.0.clock.now()),
@@ -186,6 +187,8 @@ pub struct Slot {
     number: u64,
     instance: Mutex<Arc<Instance>>,
     component: Mutex<Arc<str>>,
+    /// What has found it, if anything has; in the words of the configuration.
+    origin: Mutex<Arc<str>>,
     /// When its check must have come to its end, in microseconds of the board's clock.
     expected: AtomicU64,
     record: Mutex<Record>,
@@ -231,6 +234,16 @@ impl Slot {
     /// Says which component checks it from now on.
     pub fn set_component(&self, id: &Arc<str>) {
         *self.component.lock() = Arc::clone(id);
+    }
+
+    /// What has found it; empty if nothing has.
+    pub(crate) fn origin(&self) -> Arc<str> {
+        Arc::clone(&self.origin.lock())
+    }
+
+    /// Says what has found it.
+    pub(crate) fn set_origin(&self, origin: &Arc<str>) {
+        *self.origin.lock() = Arc::clone(origin);
     }
 
     /// What is known of it. A copy, made under a short lock.

@@ -1,6 +1,7 @@
 //! Finding the servers to check, again and again.
 //!
-//! A look that fails changes nothing: what was found before goes on being checked.
+//! A look that fails changes nothing: what was found before goes on being checked, also across a
+//! change of the component's options.
 
 mod nodes;
 mod processes;
@@ -23,6 +24,9 @@ pub(crate) const MOST_FOUND: usize = 100_000;
 
 /// The most bytes that are read of one file.
 const MOST_FILE: u64 = 4 << 20;
+
+/// How long a server whose process has gone is checked on while it does not answer.
+const KEEP_DEAD: Duration = Duration::from_secs(3600);
 
 /// How long one look, or one question of it, may take.
 const LOOK_TIME: Duration = Duration::from_secs(10);
@@ -72,6 +76,15 @@ impl Source {
     /// Whether the configured servers are those to ask, and not themselves checked.
     pub(crate) fn asks(&self) -> bool {
         matches!(self, Self::Cluster | Self::Sentinel)
+    }
+
+    /// How long a server stays that it finds no more and that does not answer: one that has died has
+    /// no process, and is told of nevertheless.
+    pub(crate) fn keeps(&self) -> Duration {
+        match self {
+            Self::Processes => KEEP_DEAD,
+            Self::Cluster | Self::Sentinel | Self::Files { .. } => Duration::ZERO,
+        }
     }
 
     /// Looks once. `servers` are asked in their order until one answers.

@@ -52,7 +52,8 @@ pub struct RedisCheckOptions {
     pub servers: Vec<String>,
     /// Where further servers are found: `cluster` (the nodes of the cluster to which `servers`
     /// belong), `sentinel` (what the Sentinels in `servers` watch), `processes` (Redis servers that
-    /// listen on this host), or a path such as `/etc/redis/*.list` of files with one server a line.
+    /// listen on this host; one that dies is checked on for up to an hour),
+    /// or a path such as `/etc/redis/*.list` of files with one server a line.
     pub discover: String,
     /// How often to look for servers.
     pub discover_interval: OptionDuration,
@@ -228,6 +229,12 @@ impl ServiceInput for RedisCheck {
         for instance in self.selection.checked(&Found::new()) {
             roster.add(instance)?;
         }
+        if let Some(source) = &self.selection.source {
+            roster.keep = source.keeps();
+            let servers = self.options.servers.join(" ");
+            roster.origin = format!("{} {servers}", self.options.discover).into();
+            roster.take_over(CheckKind::Redis, &self.selection.cluster);
+        }
         let options = RedisOptions {
             username: self.options.username.clone(),
             password: self.options.password.clone(),
@@ -288,15 +295,15 @@ impl Selection {
 }
 
 impl RedisCheck {
-    /// Looks for servers at each interval, in a task of the run, and says which there are when that
-    /// has changed.
+    /// Looks for servers at each interval, in a task of the run, and says after each look that
+    /// succeeds which there are.
     fn keep_looking(
         &self,
         cx: &ServiceContext,
         source: Source,
         options: &Arc<RedisOptions>,
-    ) -> Result<watch::Receiver<Vec<Instance>>, PluginError> {
-        let (sender, receiver) = watch::channel(Vec::new());
+    ) -> Result<watch::Receiver<Arc<Vec<Instance>>>, PluginError> {
+        let (sender, receiver) = watch::channel(Arc::default());
         let selection = self.selection.clone();
         let pause = self.options.discover_interval.get();
         let (cx, options) = (cx.clone(), Arc::clone(options));
@@ -306,10 +313,10 @@ impl RedisCheck {
                 match source.look(&cx.group(), &selection.servers, &options).await {
                     Ok(found) => {
                         let instances = selection.checked(&found);
-                        sender.send_if_modified(|known| {
-                            let changed = *known != instances;
-                            *known = instances;
-                            changed
+                        sender.send_modify(|known: &mut Arc<Vec<Instance>>| {
+                            if **known != instances {
+                                *known = Arc::new(instances);
+                            }
                         });
                     }
                     Err(error) => cx.report(error),

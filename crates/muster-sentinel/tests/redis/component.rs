@@ -95,3 +95,36 @@ async fn the_next_generation_knows_what_this_one_knew(_root: Group) {
     drop(slot);
     assert!(stage.end().await.is_clean());
 }
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_generation_may_belong_to_another_cluster(_root: Group) {
+    let redis = Redis::start();
+    let stage = Stage::new(Kind::Input);
+    let cx = stage.start_context();
+    let mut first = build(&options(&redis, ""));
+    first.start(&cx).await.unwrap();
+    let running = stage.run(first).unwrap();
+    metric(&running, 1, "ok").await;
+    let board = cx.resources().shared::<muster_sentinel::Board>();
+    let slot = board.get(&format!("redis:{}", redis.address())).unwrap();
+    let since = slot.status().since;
+    let other = options(&redis, "").replace("'shop'", "'bar'");
+    let mut second = build(&other);
+    second.start(&stage.start_context()).await.unwrap();
+    assert_eq!(slot.instance().cluster, "shop", "it has not begun yet");
+    drop(running.stop().await.unwrap());
+    let running = stage.run(second).unwrap();
+    let is_moved = |_: &Running| slot.instance().cluster == "bar";
+    assert!(running.wait_until(Duration::from_secs(30), is_moved).await);
+    let seq = slot.status().seq;
+    let is_checked = |_: &Running| slot.status().seq > seq;
+    assert!(
+        running
+            .wait_until(Duration::from_secs(30), is_checked)
+            .await
+    );
+    assert_eq!(slot.status().since, since);
+    running.stop().await.unwrap().1.unwrap();
+    drop(slot);
+    assert!(stage.end().await.is_clean());
+}

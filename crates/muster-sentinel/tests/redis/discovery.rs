@@ -2,7 +2,7 @@ use std::fs;
 use std::time::Duration;
 
 use muster_plugin::compliance::{Running, Stage};
-use muster_plugin::{Kind, StartContext};
+use muster_plugin::{ComponentId, Kind, PluginError, StartContext};
 use muster_sentinel::{Board, State};
 use muster_tasks::Group;
 use muster_testkit::{Redis, RedisSentinel, free_ports};
@@ -24,6 +24,10 @@ impl World {
     async fn start(more: &str) -> Self {
         let stage = Stage::new(Kind::Input);
         let cx = stage.start_context();
+        Self::on(stage, cx, more).await
+    }
+
+    async fn on(stage: Stage, cx: StartContext, more: &str) -> Self {
         let mut check = build(&options(more));
         check.start(&cx).await.unwrap();
         let running = stage.run(check).unwrap();
@@ -41,6 +45,17 @@ impl World {
         assert!(in_time, "{:?} {reports:?}", board.slots());
     }
 
+    /// Waits until something with these words was reported.
+    async fn told(&self, words: &str) {
+        let told = |running: &Running| {
+            let reports = running.take_reports();
+            let mut reports = reports.iter().map(ToString::to_string);
+            reports.any(|report| report.contains(words))
+        };
+        let in_time = self.running.wait_until(Duration::from_secs(30), told).await;
+        assert!(in_time, "it does not say: {words}");
+    }
+
     async fn end(self) {
         self.running.stop().await.unwrap().1.unwrap();
         assert!(self.stage.end().await.is_clean());
@@ -48,8 +63,14 @@ impl World {
 }
 
 fn is_up(board: &Board, redis: &Redis) -> bool {
-    let slot = board.get(&format!("redis:{}", redis.address()));
-    slot.is_some_and(|slot| slot.status().state == State::Up)
+    is(State::Up)(board, redis)
+}
+
+fn is(state: State) -> impl Fn(&Board, &Redis) -> bool {
+    move |board, redis| {
+        let slot = board.get(&format!("redis:{}", redis.address()));
+        slot.is_some_and(|slot| slot.status().state == state)
+    }
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,18 +107,7 @@ async fn servers_of_a_file_come_and_go_and_others_are_not_touched(_root: Group) 
     assert_eq!(after.since, since);
     // A look that fails changes nothing.
     fs::write(folder.path().join("two.list"), "no:port").unwrap();
-    let told = |running: &Running| {
-        running
-            .take_reports()
-            .iter()
-            .any(|report| report.to_string().contains("two.list:1"))
-    };
-    assert!(
-        world
-            .running
-            .wait_until(Duration::from_secs(30), told)
-            .await
-    );
+    world.told("two.list:1").await;
     assert_eq!(board.len(), 2);
     world.end().await;
 }
@@ -107,6 +117,86 @@ async fn servers_of_this_host(_root: Group) {
     let redis = Redis::start();
     let world = World::start("discover = 'processes'").await;
     world.until(|board| is_up(board, &redis)).await;
+    world.end().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_keeps_what_was_found_until_a_look_succeeds(_root: Group) {
+    let (stays, goes) = (Redis::start(), Redis::start());
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("one.list");
+    fs::write(&list, format!("{}\n{}", stays.address(), goes.address())).unwrap();
+    let pattern = format!("discover = '{}/*.list'", folder.path().display());
+    let mut world = World::start(&pattern).await;
+    world
+        .until(|board| board.len() == 2 && is_up(board, &stays) && is_up(board, &goes))
+        .await;
+    let wrong = folder.path().join("two.list");
+    fs::write(&wrong, "no:port").unwrap();
+    world.told("two.list:1").await;
+    let board = world.cx.resources().shared::<Board>();
+    let known = || board.get(&format!("redis:{}", stays.address())).unwrap();
+    let (before, transitions) = (known().status(), known().transitions());
+
+    // Made while the present one runs; takes over when that has ended.
+    let mut next = build(&options(&format!("{pattern}\nrise = 5")));
+    next.start(&world.stage.start_context()).await.unwrap();
+    drop(world.running.stop().await.unwrap());
+    world.running = world.stage.run(next).unwrap();
+    world.told("two.list:1").await;
+    world.until(|_| known().status().seq > before.seq + 1).await;
+    assert_eq!(board.len(), 2);
+    let after = known();
+    assert_eq!(after.status().since, before.since);
+    assert!(after.transitions().starts_with(&transitions));
+    drop(after);
+    fs::remove_file(&wrong).unwrap();
+    fs::write(&list, stays.address()).unwrap();
+    world
+        .until(|board| board.len() == 1 && is_up(board, &stays))
+        .await;
+    drop(board);
+    world.end().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_another_component_checks_is_taken_when_it_is_free(_root: Group) {
+    let (free, held) = (Redis::start(), Redis::start());
+    let folder = tempfile::tempdir().unwrap();
+    let servers = format!("{}\n{}", free.address(), held.address());
+    fs::write(folder.path().join("one.list"), servers).unwrap();
+    let stage = Stage::new(Kind::Input);
+    let cx = stage.start_context();
+    let other = ComponentId::new(Kind::Input, "other");
+    let name = format!("check redis:{}", held.address());
+    let resources = cx.resources();
+    let taken = resources.take::<(), PluginError>(&other, &name, || Ok(()));
+    let pattern = format!("discover = '{}/*.list'", folder.path().display());
+    let world = World::on(stage, cx, &pattern).await;
+    world.told("is already used by inputs/other").await;
+    world.until(|board| is_up(board, &free)).await;
+    drop(taken);
+    world.until(|board| is_up(board, &held)).await;
+    world.end().await;
+}
+
+#[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_this_host_that_dies_is_not_forgotten(_root: Group) {
+    let mut dies = Redis::start();
+    let world = World::start("discover = 'processes'\ndown_after = '300ms'").await;
+    world.until(|board| is_up(board, &dies)).await;
+    dies.kill();
+    world.until(|board| is(State::Down)(board, &dies)).await;
+    // What starts later is found by looks that do not find the dead one.
+    let later = [Redis::start(), Redis::start()];
+    for found in &later {
+        world.until(|board| is_up(board, found)).await;
+    }
+    let board = world.cx.resources().shared::<Board>();
+    assert!(is(State::Down)(&board, &dies));
+    drop(board);
+    dies.restart(&[]);
+    world.until(|board| is_up(board, &dies)).await;
     world.end().await;
 }
 
