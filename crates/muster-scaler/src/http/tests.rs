@@ -5,9 +5,7 @@ use muster_net::http_server::{Limits, serve};
 use muster_net::{Address, ClientBuilder, SocketOptions, TlsClientOptions, listen};
 use muster_plugin::{ComponentId, Kind, Resources, StartContext};
 use muster_scaler_core::config::{Config, GitlabConfig, Mode};
-use muster_scaler_core::{
-    Event, Happening, ProviderId, Server, ServerName, ServerState, decide,
-};
+use muster_scaler_core::{Event, Happening, ProviderId, Server, ServerName, ServerState, decide};
 use muster_tasks::Group;
 
 use super::*;
