@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -76,17 +77,22 @@ async fn the_copy_has_a_time_of_its_own(root: Group) {
     assert!(patient.creation_time(minute) > hour + minute);
 }
 
-#[test]
-fn a_clone_shares_nothing_with_its_template() {
-    let labels = [("muster-owner".to_owned(), "a<&'b".to_owned())].into();
-    let clone = domain::Clone {
+/// The clone `m-1` with these labels.
+fn clone_with(labels: &BTreeMap<String, String>) -> domain::Clone<'_> {
+    domain::Clone {
         name: "m-1",
-        labels: &labels,
+        labels,
         pool: "default",
         seed_file: None,
         seed_bus: "sata",
         seed_device: "sde",
-    };
+    }
+}
+
+#[test]
+fn a_clone_shares_nothing_with_its_template() {
+    let labels = [("muster-owner".to_owned(), "a<&'b".to_owned())].into();
+    let clone = clone_with(&labels);
     let template = LibvirtWorld::TEMPLATE.replace(
         "<memory>",
         "<uuid>962b303e-af96-4b5f-9e8c-497035ad49c8</uuid><metadata><x/></metadata><memory>",
@@ -126,14 +132,7 @@ fn a_clone_shares_nothing_with_its_template() {
 #[test]
 fn a_clone_has_a_file_of_its_own_for_the_variables_of_its_firmware() {
     let labels = Default::default();
-    let clone = domain::Clone {
-        name: "m-1",
-        labels: &labels,
-        pool: "default",
-        seed_file: None,
-        seed_bus: "sata",
-        seed_device: "sde",
-    };
+    let clone = clone_with(&labels);
     let loader = "<loader readonly='yes' type='pflash'>/code.fd</loader>";
     let with = |nvram: &str| {
         let os = format!("<type>hvm</type>{loader}{nvram}</os>");
