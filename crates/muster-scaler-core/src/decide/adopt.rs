@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use super::round::{Look, Member, PoolRound, Round};
 use crate::explanation::Verdict;
 use crate::provider::{ListedServer, Phase, label};
-use crate::{Drain, Event, Happening, Reading, Server, ServerName, ServerState, Time};
+use crate::{Event, Reading, Server, ServerName, ServerState, Time};
 
 impl<'a> PoolRound<'a> {
     /// Takes over servers that are ours by their labels and that the ledger lacks: it was lost, or the
@@ -53,8 +53,7 @@ impl<'a> PoolRound<'a> {
         let label = listed.label(label::NAME).unwrap_or("adopted");
         let mut name = ServerName(label.to_owned());
         let twin = self.members.iter().position(|m| m.server.name == name);
-        let is_taken = twin.is_some()
-            || round.ledger.servers.contains_key(&name)
+        let is_taken = round.ledger.servers.contains_key(&name)
             || round.adopted.iter().any(|(taken, _)| *taken == name);
         if is_taken || listed.label(label::NAME).is_none() {
             name = ServerName(format!("{label}{}{}", Server::TWIN, listed.id));
@@ -107,16 +106,13 @@ impl<'a> PoolRound<'a> {
     /// which of both runs a job cannot be told. Both are drained.
     fn drain_twins(&mut self, round: &mut Round<'a>, twin: usize) {
         let other = self.members.len() - 1;
-        let deadline = round.now + self.config.drain_deadline.get();
-        let hold = round.config.long_polling.get();
         for at in [twin, other] {
             let state = self.members[at].server.state;
             if matches!(
                 state,
                 ServerState::Booting | ServerState::Joined | ServerState::Quarantined
             ) {
-                let drain = Drain::new(deadline, "its provider has two of its name", false, hold);
-                self.intent(round, at, Happening::Draining(drain));
+                self.begin_drain(round, at, "its provider has two of its name", false);
             }
         }
         let text = format!(

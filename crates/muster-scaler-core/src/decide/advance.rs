@@ -8,7 +8,7 @@ use crate::decision::Action;
 use crate::explanation::Verdict;
 use crate::memory::in_last_minute;
 use crate::provider::Phase;
-use crate::{ABSENCES, Drain, Happening, Reading, ServerState, Time};
+use crate::{ABSENCES, Happening, Reading, ServerState, Time};
 
 /// What is added to a provider's timeout before its answer counts as lost.
 const ANSWER_LATE: Duration = Duration::from_secs(60);
@@ -256,10 +256,7 @@ impl<'a> PoolRound<'a> {
         if member.server.state == ServerState::Booting
             && matches!(member.view, Look::View(_) | Look::Silent)
         {
-            let deadline = round.now + self.config.drain_deadline.get();
-            let hold = round.config.long_polling.get();
-            let drain = Drain::new(deadline, "it did not come up", false, hold);
-            if self.intent(round, at, Happening::Draining(drain)) {
+            if self.begin_drain(round, at, "it did not come up", false) {
                 self.intent(round, at, Happening::BootFailed(why));
                 self.draining(round, at);
             }

@@ -6,7 +6,7 @@ use crate::config::Mode;
 use crate::decision::Action;
 use crate::explanation::{Gate, GateResult, Saw, Verdict};
 use crate::memory::in_last_minute;
-use crate::{Drain, Happening, Server, ServerState, Time};
+use crate::{Server, ServerState, Time};
 
 /// A drain that begins later before the end of what is paid for does not end in time, in seconds.
 const QUANTUM_LEAST: u64 = 120;
@@ -125,11 +125,8 @@ impl<'a> PoolRound<'a> {
     }
 
     fn drain(&mut self, round: &mut Round<'a>, at: usize, why: &str, may_return: bool) {
-        let deadline = round.now + self.config.drain_deadline.get();
-        let hold = round.config.long_polling.get();
         let name = self.members[at].server.name.clone();
-        let drain = Drain::new(deadline, why, may_return, hold);
-        if self.intent(round, at, Happening::Draining(drain)) {
+        if self.begin_drain(round, at, why, may_return) {
             self.members[at].verdict = Verdict::Drained;
             self.plan.drain += 1;
             round.wanted.push(Action::Pause(name));

@@ -4,9 +4,23 @@ use super::DEAD_AFTER;
 use super::round::{Look, PoolRound, Round};
 use crate::decision::Action;
 use crate::explanation::Verdict;
-use crate::{Happening, Reading, Time};
+use crate::{Drain, Happening, Reading, Time};
 
 impl<'a> PoolRound<'a> {
+    /// Has a server drained from now on; `false` if it cannot be in its state.
+    pub(super) fn begin_drain(
+        &mut self,
+        round: &mut Round<'a>,
+        at: usize,
+        why: &str,
+        may_return: bool,
+    ) -> bool {
+        let deadline = round.now + self.config.drain_deadline.get();
+        let hold = round.config.long_polling.get();
+        let drain = Drain::new(deadline, why, may_return, hold);
+        self.intent(round, at, Happening::Draining(drain))
+    }
+
     pub(super) fn draining(&mut self, round: &mut Round<'a>, at: usize) {
         self.members[at].verdict = Verdict::Draining;
         if round.is_reduced() && self.is_lost(round, at) {
