@@ -62,12 +62,12 @@ struct Pool {
 
 #[async_trait]
 impl Observe for Observer {
-    async fn observe(&self, moment: Moment, _ledger: &Ledger) -> Seen {
+    async fn observe(&self, moment: Moment, ledger: &Ledger) -> Seen {
         let (now, began) = (moment.time, Instant::now());
         let clock = move || now + began.elapsed();
         let look = async {
             match &self.runners {
-                Some(runners) => runners.views(&clock).await,
+                Some(runners) => runners.views(ledger, &clock).await,
                 None => Reading::unknown("there is no token of GitLab"),
             }
         };

@@ -75,17 +75,22 @@ impl<'a> PoolRound<'a> {
         (listing.complete && listing.began > after).then_some(listing.began)
     }
 
-    /// One that was adopted while GitLab was silent does not know its runner object, without which it could
-    /// not be paused. Twins share one, which is the first's.
+    /// Which runner object an adopted server uses is not known to the ledger; without it, the server could not
+    /// be paused. What GitLab shows is a guess until the runner has joined: then it is the one. Twins
+    /// share one, which is the first's while that is there.
     fn note_runner(&mut self, round: &mut Round<'a>, at: usize) {
-        let member = &self.members[at];
-        let server = &member.server;
-        let is_first = server.runner_name() == server.name.0;
-        if let Look::View(view) = member.view
-            && server.runner.is_none()
-            && server.state != ServerState::Planned
-            && is_first
-        {
+        let server = &self.members[at].server;
+        let Look::View(view) = self.members[at].view else {
+            return;
+        };
+        let name = server.runner_name();
+        let is_its_own = server.name.0 == name || !round.ledger.servers.contains_key(name);
+        let has_joined = || round.gitlab(&view.joined) == Some(&true);
+        let is_news = match server.runner {
+            None => server.state != ServerState::Planned,
+            Some(known) => server.was_adopted() && known != view.runner && has_joined(),
+        };
+        if is_news && is_its_own {
             self.fact(round, at, Happening::RunnerMade(view.runner));
         }
     }

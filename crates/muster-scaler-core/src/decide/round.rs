@@ -433,7 +433,11 @@ pub(super) fn look<'a>(round: &Round<'a>, server: &Server) -> Look<'a> {
     let Some(views) = round.gitlab(runners) else {
         return Look::Silent;
     };
-    match (views.get(server.runner_name()), runners) {
+    // Another object of its name, whose making was not answered, says nothing of a server that was made.
+    let is_its = |view: &&RunnerView| {
+        server.was_adopted() || server.runner.is_none_or(|own| own == view.runner)
+    };
+    match (views.get(server.runner_name()).filter(is_its), runners) {
         (Some(view), _) => Look::View(view),
         (None, Reading::Known { at, .. }) if at.since(server.since) > VISIBLE => Look::Missing,
         _ => Look::Silent,

@@ -501,6 +501,58 @@ fn a_server_that_was_adopted_while_gitlab_was_silent_can_be_paused_later() {
     assert_eq!(ledger.servers.values().next().unwrap().runner, Some(1));
 }
 
+/// The runner of an adopted server, after GitLab showed the object `seen` of its name, that has joined or not.
+fn runner_of(adopted: Server, others: &[Server], seen: u32, joined: bool) -> Option<u64> {
+    let name = adopted.name.clone();
+    let mut ledger = ledger(std::iter::once(adopted).chain(others.iter().cloned()));
+    let now = START + seconds(100);
+    let mut observed = two_hosts(0, 0, now);
+    let (_, view) = view(seen, joined, 0, now);
+    let views = [(ServerName("s-1".to_owned()), view)];
+    observed.runners = Reading::known(views.into(), now);
+    step(&config(), &observed, &mut ledger, now);
+    ledger.servers[&name].runner
+}
+
+#[test]
+fn an_adopted_server_has_the_runner_that_joins_under_its_name() {
+    let mut adopted = server(1, ServerState::Joined);
+    adopted.decision = 0;
+    assert_eq!(runner_of(adopted.clone(), &[], 2, false), Some(1));
+    assert_eq!(runner_of(adopted.clone(), &[], 2, true), Some(2));
+    // The token of one that was asked for is known to be the first's.
+    adopted.decision = 1;
+    assert_eq!(runner_of(adopted, &[], 2, true), Some(1));
+}
+
+#[test]
+fn of_two_of_one_name_the_last_has_what_is_left_of_their_runners() {
+    let first = server(1, ServerState::Draining);
+    let mut twin = server(2, ServerState::Draining);
+    twin.name = ServerName("s-1~i-2".to_owned());
+    (twin.decision, twin.runner) = (0, None);
+    twin.drain = Some(Drain::new(
+        twin.expires,
+        "two of one name",
+        false,
+        seconds(50),
+    ));
+    assert_eq!(runner_of(twin.clone(), &[first], 1, false), None);
+    assert_eq!(runner_of(twin, &[], 3, false), Some(3));
+}
+
+#[test]
+fn another_object_of_its_name_says_nothing_of_a_servers_jobs() {
+    let mut ledger = ledger([server(1, ServerState::Joined)]);
+    let now = START + seconds(30);
+    let mut seen = two_hosts(0, 0, now);
+    let (_, view) = view(2, false, 0, now);
+    let views = [(ServerName("s-1".to_owned()), view)];
+    seen.runners = Reading::known(views.into(), now);
+    let decision = step(&config(), &seen, &mut ledger, now);
+    assert_eq!(explained(&decision).servers[0].running, None);
+}
+
 #[test]
 fn what_no_pool_calls_its_own_is_adopted_once() {
     let mut config = config();

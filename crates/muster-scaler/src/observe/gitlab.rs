@@ -1,6 +1,6 @@
 //! GitLab as the scaler sees it: its runner objects, what they run, and what waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use muster_gitlab::{Error, Gitlab, NewRunner, Options, RunnerInfo, RunnerType};
 use muster_options::Secret;
 use muster_scaler_core::config::{Config, GitlabConfig, Relief};
-use muster_scaler_core::{Reading, RunnerView, ServerName, Time};
+use muster_scaler_core::{Ledger, Reading, RunnerView, ServerName, Time};
 use parking_lot::Mutex;
 
 use crate::{MakeAnswer, OwnedRunner, RunnerListing, RunnerSpec, Runners, RunnersError};
@@ -105,8 +105,12 @@ impl GitlabRunners {
     }
 
     /// Our servers as GitLab sees them. `clock` gives the time at which each was looked at.
+    ///
+    /// Of two objects with one name (an answer was lost, and another was made) only one has a token
+    /// that a server was given: the one that a process uses, or else the one that the ledger knows.
     pub(super) async fn views(
         &self,
+        ledger: &Ledger,
         clock: &(dyn Fn() -> Time + Sync),
     ) -> Reading<BTreeMap<ServerName, RunnerView>> {
         let at = clock();
@@ -122,11 +126,20 @@ impl GitlabRunners {
         let views = stream::iter(listed.ours)
             .map(look)
             .buffer_unordered(AT_ONCE);
+        let known: HashSet<u64> = ledger.servers.values().filter_map(|s| s.runner).collect();
+        let rank = |view: &RunnerView| {
+            let joined = view.joined.value().copied();
+            let is_known = known.contains(&view.runner);
+            (
+                joined == Some(true),
+                is_known,
+                joined.is_none(),
+                view.runner,
+            )
+        };
         let mut by_name: BTreeMap<ServerName, RunnerView> = BTreeMap::new();
         for (name, view) in views.collect::<Vec<_>>().await {
-            // Of two with one name (an answer was lost, and another was made) the one that a
-            // process uses counts.
-            let is_better = |known: &RunnerView| known.joined.value() != Some(&true);
+            let is_better = |other: &RunnerView| rank(&view) > rank(other);
             if by_name.get(&name).is_none_or(is_better) {
                 by_name.insert(name, view);
             }

@@ -10,7 +10,7 @@ use muster_net::http_server::query_value;
 use muster_net::testing::{FakeHttp, PATIENCE, Silent, answer};
 use muster_options::Secret;
 use muster_scaler_core::config::{Config, GitlabConfig, PoolConfig};
-use muster_scaler_core::{Host, JobState, Ledger, Reading, ServerName, Time};
+use muster_scaler_core::{Host, JobState, Ledger, Reading, Server, ServerName, Time};
 use muster_tasks::Group;
 use parking_lot::Mutex;
 
@@ -380,6 +380,47 @@ async fn a_lost_answer_is_unknown_and_its_runner_is_found(group: Group) {
     let listed = runners.list_owned("prod-1").await.unwrap();
     assert!(listed.complete);
     assert_eq!(listed.runners[0].name, wanted.name);
+    assert!(group.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
+async fn of_two_objects_with_one_name_the_one_with_the_servers_token_counts(group: Group) {
+    let fake = prometheus(&group, &whole_fleet()).await;
+    let double = Double::start(&group, DoubleOptions::default())
+        .await
+        .unwrap();
+    let observer = Observer::new(&with_gitlab(config(fake.url()), &double, &[])).unwrap();
+    let add = || {
+        double.add_runner(&RunnerSpec {
+            description: "muster prod-1 small-1".to_owned(),
+            ..RunnerSpec::default()
+        })
+    };
+    let (first, second) = (add(), add());
+    let name = ServerName("small-1".to_owned());
+    let seen_with = async |runner| {
+        let provider = "small/0".parse().unwrap();
+        let mut server = Server::plan(name.clone(), "small", provider, NOW);
+        server.runner = runner;
+        let mut ledger = Ledger::default();
+        ledger.servers.insert(name.clone(), server);
+        let seen = observer.observe(NOW.into(), &ledger).await;
+        seen.runners.value().unwrap()[&name].clone()
+    };
+    for known in [first.0, second.0] {
+        assert_eq!(seen_with(Some(known)).await.runner, known);
+        // Nor does it count less while GitLab cannot tell of its processes.
+        let path = format!("runners/{known}/managers");
+        double.inject("GET", &path, Fault::Status(502), u32::MAX);
+        let view = seen_with(Some(known)).await;
+        assert_eq!((view.runner, view.joined.value()), (known, None));
+        double.heal();
+    }
+    let token = Secret::new(first.1);
+    let runner = RunnerClient::new(double.url(), token, "s_c", PATIENCE).unwrap();
+    let asked = runner.request_job(None, PATIENCE).await.unwrap();
+    assert!(matches!(asked, JobRequest::Nothing(_)), "{asked:?}");
+    assert_eq!(seen_with(None).await.runner, first.0);
     assert!(group.stop().await.is_clean());
 }
 

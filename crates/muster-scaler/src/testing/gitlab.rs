@@ -32,6 +32,8 @@ struct State {
     rng: fastrand::Rng,
     calm: bool,
     made: u64,
+    /// The object that was made last under a name: a server has its token, and works while it is there.
+    tokens: BTreeMap<ServerName, u64>,
     runners: BTreeMap<u64, Object>,
     pending: u32,
     killed: u32,
@@ -59,6 +61,7 @@ impl ModelGitlab {
             rng: fastrand::Rng::with_seed(seed),
             calm: false,
             made: 0,
+            tokens: BTreeMap::new(),
             runners: BTreeMap::new(),
             pending: 0,
             killed: 0,
@@ -99,6 +102,7 @@ impl ModelGitlab {
         let up: BTreeSet<&str> = names.filter_map(|s| s.label(label::NAME)).collect();
         let State {
             rng,
+            tokens,
             runners,
             pending,
             killed,
@@ -106,16 +110,11 @@ impl ModelGitlab {
             slots,
             ..
         } = &mut *state;
-        // A server has the token of the object that was made last for it.
-        let mut latest: BTreeMap<ServerName, u64> = BTreeMap::new();
-        for (id, object) in runners.iter() {
-            latest.insert(object.name.clone(), *id);
-        }
         for (id, object) in runners.iter_mut() {
             let before = object.jobs.len();
             object.jobs.retain(|end| *end > now);
             *done += u32::try_from(before - object.jobs.len()).unwrap_or_default();
-            if !up.contains(object.name.0.as_str()) || latest.get(&object.name) != Some(id) {
+            if !up.contains(object.name.0.as_str()) || tokens.get(&object.name) != Some(id) {
                 *killed += u32::try_from(object.jobs.len()).unwrap_or_default();
                 object.jobs.clear();
                 continue;
@@ -197,6 +196,7 @@ impl Runners for ModelGitlab {
                 jobs: Vec::new(),
             };
             state.runners.insert(id, object);
+            state.tokens.insert(spec.name.clone(), id);
             id
         };
         if self.fails() {

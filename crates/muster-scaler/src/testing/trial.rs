@@ -406,8 +406,8 @@ impl Trial {
     fn lost_runners(&self, life: &Life) -> Vec<OwnedRunner> {
         let ledger = life.controller.desk().ledger();
         let is_known = |object: &OwnedRunner| {
-            let server = ledger.servers.get(&object.name);
-            server.is_some_and(|server| server.runner == Some(object.id))
+            let mut servers = ledger.servers.values();
+            servers.any(|server| server.runner == Some(object.id))
         };
         let mut objects = self.gitlab.objects();
         objects.retain(|object| !is_known(object));

@@ -58,7 +58,15 @@ async fn play(group: &Group, seed: u64, crashes: u32, mode: Mode) -> Outcome {
         state: state.path().to_owned(),
         mode,
     };
-    Trial::new(ground, now, options).play(group).await
+    let outcome = Trial::new(ground, now, options).play(group).await;
+    if !outcome.violations.is_empty() {
+        // What led there is in its records.
+        println!(
+            "seed {seed}: the state is kept in {}",
+            state.keep().display()
+        );
+    }
+    outcome
 }
 
 #[muster_tasks::test(flavor = "multi_thread", worker_threads = 2)]
