@@ -130,10 +130,9 @@ impl<'a> PoolRound<'a> {
         let server = &self.members[at].server;
         let timeout = self.provider_of(server).map(|p| p.timeout.get());
         let late = timeout.unwrap_or_default() + ANSWER_LATE;
-        if self.join(round, at) {
-            return;
-        }
-        if round.now.since(self.members[at].server.since) > late {
+        // Some providers need many calls, or copy a volume first: that may take all of the boot's time.
+        let is_late = round.now >= server.boot_deadline && round.now.since(server.since) > late;
+        if !self.join(round, at) && is_late {
             let why = "no answer was noted".to_owned();
             self.fact(round, at, Happening::AnswerLost(why));
         }

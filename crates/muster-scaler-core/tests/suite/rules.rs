@@ -593,6 +593,18 @@ fn what_no_pool_calls_its_own_is_adopted_once() {
 }
 
 #[test]
+fn a_creation_that_takes_long_is_waited_for_until_the_server_should_have_joined() {
+    let mut ledger = ledger([server(1, ServerState::Requested)]);
+    let mut state = |second| {
+        let now = START + seconds(second);
+        step(&config(), &two_hosts(40, 8, now), &mut ledger, now);
+        ledger.servers[&ServerName("s-1".to_owned())].state
+    };
+    assert_eq!(state(170), ServerState::Requested);
+    assert_eq!(state(190), ServerState::Unknown);
+}
+
+#[test]
 fn a_server_whose_runner_never_shows_itself_goes() {
     let mut ledger = ledger([server(1, ServerState::Joined)]);
     let mut state = |second| {
