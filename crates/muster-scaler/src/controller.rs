@@ -11,8 +11,8 @@ use std::time::Duration;
 use muster_options::format_duration;
 use muster_scaler_core::config::Mode;
 use muster_scaler_core::{
-    Action, Alarm, Config, Decision, Event, Happening, Observation, ProviderId, Reading,
-    ServerName, ServerState, Time,
+    Action, Alarm, Config, Decision, Event, Happening, Observation, ProviderId, Reading, Server,
+    ServerState, Time,
 };
 use muster_tasks::Group;
 use parking_lot::Mutex;
@@ -225,11 +225,19 @@ impl Controller {
         }
         let now = self.clock.now();
         let ledger = self.desk().ledger();
-        let asked = |state| state == ServerState::Requested;
         let why = "the scaler ended while the provider was asked";
-        let lost = |name: &ServerName| Event::server(name, now, Happening::AnswerLost(why.into()));
-        let servers = ledger.servers.values().filter(|s| asked(s.state));
-        let events: Vec<Event> = servers.map(|server| lost(&server.name)).collect();
+        let forgotten = |server: &Server| match server.state {
+            ServerState::Requested => Some(Happening::AnswerLost(why.to_owned())),
+            // The clock before may have been another, and so no measure of how far apart two looks are.
+            ServerState::Draining => {
+                let seen = server.drain.as_ref().and_then(|drain| drain.first_empty);
+                seen.map(|_| Happening::DrainLooked(false))
+            }
+            _ => None,
+        };
+        let servers = ledger.servers.values();
+        let events = servers.filter_map(|s| Some(Event::server(&s.name, now, forgotten(s)?)));
+        let events: Vec<Event> = events.collect();
         if events.is_empty() {
             return Ok(());
         }

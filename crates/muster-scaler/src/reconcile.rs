@@ -25,9 +25,10 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::desk::{Change, Desk, DeskError};
 use crate::listings::Lister;
-use crate::runners::{Runners, RunnersError};
+use crate::runners::{OwnedRunner, Runners, RunnersError};
 
-/// So many actions go on at a time.
+/// So many creations go on at a time, and so many other actions: a creation may take many minutes, for which
+/// nothing that is paused or deleted may have to wait.
 const AT_A_TIME: usize = 16;
 
 /// A disk that took nothing is tried again after this, doubled each time up to the longest.
@@ -138,9 +139,30 @@ impl Tools {
         }
     }
 
-    /// Whether GitLab says that there is no such runner object. One that is gone takes no jobs.
-    async fn is_without_runner(&self, runners: &Arc<dyn Runners>, runner: u64) -> bool {
-        matches!(self.gitlab(runners.view(runner)).await, Ok(None))
+    /// The server's runner object, after a fresh look; `None` if GitLab has it no more. An ID may be somebody
+    /// else's by now (GitLab was restored, or is another one): then it is not the server's.
+    async fn own_runner(
+        &self,
+        runners: &Arc<dyn Runners>,
+        server: &Server,
+    ) -> Result<Option<u64>, String> {
+        let Some(id) = server.runner else {
+            return Ok(None);
+        };
+        let found = self.gitlab(runners.view(id)).await?;
+        let is_its = |found: &OwnedRunner| found.name.0 == server.runner_name();
+        Ok(found.filter(is_its).map(|found| found.id))
+    }
+
+    async fn delete_runner(
+        &self,
+        runners: &Arc<dyn Runners>,
+        server: &Server,
+    ) -> Result<(), String> {
+        match self.own_runner(runners, server).await? {
+            Some(runner) => self.gitlab(runners.delete(runner)).await,
+            None => Ok(()),
+        }
     }
 
     fn gitlab_timeout(&self) -> Duration {
@@ -155,31 +177,40 @@ impl Tools {
         if server.state != ServerState::Draining {
             return;
         }
-        match (&self.runners, server.runner) {
-            (Some(runners), Some(runner)) => {
-                if let Err(why) = self.gitlab(runners.pause(runner)).await {
-                    tracing::warn!(server = %name, why, "failed to pause a runner");
-                    self.counters.gitlab_failed(why);
-                    return;
-                }
-                // Without this it is unknown whether it is still draining, and so paused.
-                let state = self.server(name).map(|server| server.state);
-                if state == Some(ServerState::Draining) {
-                    self.note(name, Happening::DrainPaused).await;
-                }
-            }
-            // The next look at GitLab tells its runner object.
-            (Some(_), None) => {}
-            (None, _) => _ = self.note(name, Happening::DrainPaused).await,
+        let Some(runners) = &self.runners else {
+            self.note(name, Happening::DrainPaused).await;
+            return;
+        };
+        let paused = match self.own_runner(runners, &server).await {
+            // The next look at GitLab tells what has become of it.
+            Ok(None) => return,
+            Ok(Some(runner)) => self.gitlab(runners.pause(runner)).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = paused {
+            tracing::warn!(server = %name, why, "failed to pause a runner");
+            self.counters.gitlab_failed(why);
+            return;
+        }
+        // Without this it is unknown whether it is still draining, and so paused.
+        let state = self.server(name).map(|server| server.state);
+        if state == Some(ServerState::Draining) {
+            self.note(name, Happening::DrainPaused).await;
         }
     }
 
     async fn unpause(&self, name: &ServerName) {
         let server = self.server(name);
         let server = server.filter(|server| server.state.is_coming_or_there());
-        if let (Some(runners), Some(runner)) = (&self.runners, server.and_then(|s| s.runner))
-            && let Err(why) = self.gitlab(runners.unpause(runner)).await
-        {
+        let (Some(runners), Some(server)) = (&self.runners, server) else {
+            return;
+        };
+        let unpaused = match self.own_runner(runners, &server).await {
+            Ok(None) => return,
+            Ok(Some(runner)) => self.gitlab(runners.unpause(runner)).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = unpaused {
             tracing::warn!(server = %name, why, "failed to let a runner take jobs again");
             self.counters.gitlab_failed(why);
         }
@@ -205,14 +236,19 @@ impl Tools {
 /// Starts actions.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
-    group: Group,
+    actions: Group,
+    creations: Group,
     pub(crate) tools: Arc<Tools>,
 }
 
 impl Reconciler {
     pub(crate) fn new(group: &Group, tools: Arc<Tools>) -> Self {
-        let group = group.builder("actions").limit(AT_A_TIME).build();
-        Self { group, tools }
+        let limited = |name| group.builder(name).limit(AT_A_TIME).build();
+        Self {
+            actions: limited("actions"),
+            creations: limited("creations"),
+            tools,
+        }
     }
 
     /// Begins an action. If one goes on for the same server, this one comes after it, in place of
@@ -251,7 +287,11 @@ impl Reconciler {
             tools: Arc::clone(&self.tools),
             key,
         };
-        let started = self.group.go(name, async move {
+        let group = match action {
+            Some(Action::Create(..)) => &self.creations,
+            _ => &self.actions,
+        };
+        let started = group.go(name, async move {
             let mut action = action;
             loop {
                 match action {
@@ -271,12 +311,12 @@ impl Reconciler {
 
     /// Waits until nothing goes on.
     pub(crate) async fn settled(&self) {
-        self.group.wait().await;
+        tokio::join!(self.actions.wait(), self.creations.wait());
     }
 
     /// How many actions go on.
     pub(crate) fn count(&self) -> usize {
-        self.group.count()
+        self.actions.count() + self.creations.count()
     }
 }
 

@@ -92,11 +92,17 @@ pub trait Runners: Send + Sync + fmt::Debug {
     /// If it is not certain that it is gone.
     async fn delete(&self, runner: u64) -> Result<(), RunnersError>;
 
-    /// Looks at one; `None` if there is none with that ID.
+    /// Looks at one; `None` if there is none with that ID, or it is not ours by its description.
     ///
     /// # Errors
     /// If GitLab could not be asked.
     async fn view(&self, runner: u64) -> Result<Option<OwnedRunner>, RunnersError>;
+
+    /// Whether there is one with that ID, ours or not.
+    ///
+    /// # Errors
+    /// If GitLab could not be asked.
+    async fn exists(&self, runner: u64) -> Result<bool, RunnersError>;
 
     /// All runner objects of an owner.
     ///

@@ -182,9 +182,14 @@ pub(super) fn option_problem(
     } = error;
     let about_key =
         message.starts_with("unknown option") || message.starts_with(&format!("`{path}`"));
+    // The message has the last key only; where that stands is told by the rest of the path.
+    let outer = path
+        .rsplit_once('.')
+        .filter(|_| message.starts_with("unknown option"))
+        .map_or_else(String::new, |(outer, _)| format!(".{outer}"));
     let whole = match (path.is_empty(), about_key) {
         (true, _) => format!("{name}: {message}"),
-        (false, true) => format!("{message} in `{name}`"),
+        (false, true) => format!("{message} in `{name}{outer}`"),
         (false, false) => format!("`{path}` in `{name}`: {message}"),
     };
     let mut problem = make(whole);

@@ -24,7 +24,7 @@ fn every_problem_has_its_place_and_a_hint() {
     check(
         "[[inputs.http]]\n[[inputs.http.field]]\nname = 'a'\n[[inputs.http.field]]\nnam = 'b'\n[inputs.http.headers]\n\"a.b\" = 1\n",
         &[
-            "muster.conf:5:1: unknown option `nam` in `inputs.http` (did you mean `name`?)",
+            "muster.conf:5:1: unknown option `nam` in `inputs.http.field[1]` (did you mean `name`?)",
             "muster.conf:7:9: `headers.a.b` in `inputs.http`: expected a string, found integer `1`",
         ],
     );

@@ -93,6 +93,7 @@ impl<'a> PoolRound<'a> {
             listed: Some(listed),
             verdict: Verdict::Coming,
             running: None,
+            is_supposed: false,
         };
         if let (Look::Silent, Reading::Known { .. }) = (member.view, &round.observation.runners) {
             // It is new to us, not to GitLab.

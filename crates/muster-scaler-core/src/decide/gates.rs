@@ -241,6 +241,7 @@ impl<'a> PoolRound<'a> {
                 listed: None,
                 verdict: Verdict::New,
                 running: None,
+                is_supposed: !round.may_intend(),
             });
         }
     }

@@ -177,6 +177,9 @@ pub(super) struct Member<'a> {
     pub(super) verdict: Verdict,
     /// Jobs that it runs, if that is known.
     pub(super) running: Option<u32>,
+    /// Whether something was decided about it that does not become so, as the scaler does not act: what
+    /// follows from that does not become so either.
+    pub(super) is_supposed: bool,
 }
 
 /// What GitLab says of a server's runner.
@@ -261,6 +264,7 @@ impl<'a> PoolRound<'a> {
                 listed: listed.find(server),
                 verdict: Verdict::Coming,
                 running: None,
+                is_supposed: false,
             })
             .collect();
         for member in &mut self.members {
@@ -311,12 +315,18 @@ impl<'a> PoolRound<'a> {
 
     /// A fact about a server.
     pub(super) fn fact(&mut self, round: &mut Round<'a>, at: usize, what: Happening) -> bool {
-        self.happens(round, at, what, Round::fact)
+        let note = match self.members[at].is_supposed {
+            true => Round::intent,
+            false => Round::fact,
+        };
+        self.happens(round, at, what, note)
     }
 
     /// Something decided about a server. The decision goes on as if it had become so.
     pub(super) fn intent(&mut self, round: &mut Round<'a>, at: usize, what: Happening) -> bool {
-        self.happens(round, at, what, Round::intent)
+        let fits = self.happens(round, at, what, Round::intent);
+        self.members[at].is_supposed |= fits && !round.may_intend();
+        fits
     }
 
     fn happens(

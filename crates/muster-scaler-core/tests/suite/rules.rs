@@ -1,6 +1,6 @@
 //! The rules one by one.
 
-use muster_scaler_core::config::{Config, PoolConfig, ScheduleConfig};
+use muster_scaler_core::config::{Config, Mode, PoolConfig, ScheduleConfig};
 use muster_scaler_core::explanation::{Plan, Problem};
 use muster_scaler_core::provider::{ListedServer, Listing, Phase, Refusal, label};
 use muster_scaler_core::{
@@ -602,6 +602,24 @@ fn a_creation_that_takes_long_is_waited_for_until_the_server_should_have_joined(
     };
     assert_eq!(state(170), ServerState::Requested);
     assert_eq!(state(190), ServerState::Unknown);
+}
+
+#[test]
+fn what_a_dry_run_only_supposes_leaves_nothing_in_the_ledger() {
+    let mut config = config();
+    config.mode = Mode::DryRun;
+    let mut ledger = ledger([server(1, ServerState::Booting)]);
+    for second in [190, 200, 280] {
+        let now = START + seconds(second);
+        let mut seen = two_hosts(0, 0, now);
+        let (name, mut view) = view(1, false, 0, now);
+        view.paused = Reading::known(true, now);
+        seen.runners = Reading::known([(name.clone(), view)].into(), now);
+        let decision = step(&config, &seen, &mut ledger, now);
+        let line = &explained(&decision).servers[0];
+        assert_eq!(line.state, ServerState::Draining, "what would be");
+        assert_eq!(ledger.servers[&name].state, ServerState::Booting);
+    }
 }
 
 #[test]

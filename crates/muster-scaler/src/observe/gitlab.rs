@@ -1,6 +1,6 @@
 //! GitLab as the scaler sees it: its runner objects, what they run, and what waits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -123,13 +123,31 @@ impl GitlabRunners {
             let view = self.view_of(&runner, at, clock).await;
             (runner.name, view)
         };
+        let servers = ledger.servers.values();
+        let known: BTreeMap<u64, ServerName> = servers
+            .filter_map(|server| {
+                Some((server.runner?, ServerName(server.runner_name().to_owned())))
+            })
+            .collect();
+        let mut unlisted = known.clone();
+        for runner in &listed.ours {
+            unlisted.remove(&runner.id);
+        }
+        let look_afresh = |(id, name): (u64, ServerName)| async move {
+            let view = self.view_of_unlisted(id, &name, clock).await?;
+            Some((name, view))
+        };
+        let unlisted = stream::iter(unlisted)
+            .map(look_afresh)
+            .buffer_unordered(AT_ONCE)
+            .filter_map(std::future::ready);
+        let unlisted: Vec<_> = unlisted.collect().await;
         let views = stream::iter(listed.ours)
             .map(look)
             .buffer_unordered(AT_ONCE);
-        let known: HashSet<u64> = ledger.servers.values().filter_map(|s| s.runner).collect();
         let rank = |view: &RunnerView| {
             let joined = view.joined.value().copied();
-            let is_known = known.contains(&view.runner);
+            let is_known = known.contains_key(&view.runner);
             (
                 joined == Some(true),
                 is_known,
@@ -138,13 +156,49 @@ impl GitlabRunners {
             )
         };
         let mut by_name: BTreeMap<ServerName, RunnerView> = BTreeMap::new();
-        for (name, view) in views.collect::<Vec<_>>().await {
+        for (name, view) in views.collect::<Vec<_>>().await.into_iter().chain(unlisted) {
             let is_better = |other: &RunnerView| rank(&view) > rank(other);
             if by_name.get(&name).is_none_or(is_better) {
                 by_name.insert(name, view);
             }
         }
         Reading::known(by_name, at)
+    }
+
+    /// A runner of the ledger that the list left out: the pages moved, the token may not list it any more, or
+    /// somebody has described it anew. Only when GitLab says so is it gone.
+    async fn view_of_unlisted(
+        &self,
+        id: u64,
+        name: &ServerName,
+        clock: &(dyn Fn() -> Time + Sync),
+    ) -> Option<RunnerView> {
+        let at = clock();
+        let why = match self.gitlab.runner(id).await {
+            Err(error) if error.is_not_found() => return None,
+            Err(error) => error.to_string(),
+            Ok(found) => match name_in(
+                found.description.as_deref().unwrap_or_default(),
+                &self.owner,
+            ) {
+                Some(described) if described == *name => {
+                    let (name, paused) = (described, found.paused);
+                    return Some(
+                        self.view_of(&OwnedRunner { id, name, paused }, at, clock)
+                            .await,
+                    );
+                }
+                _ => format!(
+                    "the description of the runner {id} is not the one that it was made with"
+                ),
+            },
+        };
+        Some(RunnerView {
+            runner: id,
+            joined: Reading::unknown(&*why),
+            paused: Reading::unknown(&*why),
+            running: Reading::unknown(why),
+        })
     }
 
     async fn view_of(
@@ -318,6 +372,14 @@ impl Runners for GitlabRunners {
                 }))
             }
             Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    async fn exists(&self, runner: u64) -> Result<bool, RunnersError> {
+        match self.gitlab.runner(runner).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(failed(&error)),
         }
     }

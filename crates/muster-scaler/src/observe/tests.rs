@@ -425,6 +425,47 @@ async fn of_two_objects_with_one_name_the_one_with_the_servers_token_counts(grou
 }
 
 #[muster_tasks::test]
+async fn a_runner_is_gone_only_when_gitlab_says_so_of_it(group: Group) {
+    let fake = prometheus(&group, &whole_fleet()).await;
+    let double = Double::start(&group, DoubleOptions::default())
+        .await
+        .unwrap();
+    let observer = Observer::new(&with_gitlab(config(fake.url()), &double, &[])).unwrap();
+    // Somebody has described it anew: the list does not show whose it is.
+    let (id, _) = double.add_runner(&RunnerSpec {
+        description: "the big one".to_owned(),
+        ..RunnerSpec::default()
+    });
+    let name = ServerName("small-1".to_owned());
+    let provider = "small/0".parse().unwrap();
+    let mut server = Server::plan(name.clone(), "small", provider, NOW);
+    server.runner = Some(id);
+    let mut ledger = Ledger::default();
+    ledger.servers.insert(name.clone(), server);
+    let view = async || {
+        let seen = observer.observe(NOW.into(), &ledger).await;
+        seen.runners.value().unwrap().get(&name).cloned()
+    };
+    let unknown = view().await.expect("it is there");
+    assert_eq!((unknown.runner, unknown.running.value()), (id, None));
+    assert_eq!(
+        (unknown.joined.value(), unknown.paused.value()),
+        (None, None)
+    );
+    let runners = observer.runners().unwrap();
+    assert_eq!(runners.view(id).await, Ok(None), "it is not ours");
+    assert_eq!(runners.exists(id).await, Ok(true));
+    let path = format!("runners/{id}");
+    double.inject("GET", &path, Fault::Status(403), u32::MAX);
+    assert_eq!(view().await.map(|view| view.runner), Some(id));
+    double.heal();
+    runners.delete(id).await.unwrap();
+    assert!(view().await.is_none());
+    assert_eq!(runners.exists(id).await, Ok(false));
+    assert!(group.stop().await.is_clean());
+}
+
+#[muster_tasks::test]
 async fn a_check_says_what_will_not_work_and_changes_nothing(group: Group) {
     let fake = prometheus(&group, &whole_fleet()).await;
     let double = Double::start(&group, DoubleOptions::default())

@@ -71,9 +71,7 @@ impl Tools {
         runners: &Arc<dyn Runners>,
         server: &Server,
     ) -> Result<(u64, Secret), String> {
-        if let Some(earlier) = server.runner {
-            self.gitlab(runners.delete(earlier)).await?;
-        }
+        self.delete_runner(runners, server).await?;
         let pool = self.pool(&server.pool);
         let spec = RunnerSpec {
             name: server.name.clone(),

@@ -36,7 +36,7 @@ impl Tools {
             return;
         }
         if let Err(why) = self.gitlab(runners.unpause(runner)).await
-            && !self.is_without_runner(runners, runner).await
+            && !matches!(self.gitlab(runners.exists(runner)).await, Ok(false))
         {
             tracing::warn!(runner, why, "failed to let a host's runner take jobs again");
             self.counters.gitlab_failed(why);

@@ -49,8 +49,8 @@ impl Tools {
                 return;
             }
         }
-        if let (Some(runners), Some(runner)) = (&self.runners, server.runner)
-            && let Err(why) = self.gitlab(runners.delete(runner)).await
+        if let Some(runners) = &self.runners
+            && let Err(why) = self.delete_runner(runners, &server).await
         {
             self.counters.gitlab_failed(why.clone());
             let why = format!("its runner object: {why}");
@@ -66,18 +66,18 @@ impl Tools {
     /// One that was never seen and is removed for that may come up after all while its deletion is tried: its
     /// runner must not take a job then.
     async fn keep_jobs_away(&self, server: &Server) -> Result<(), String> {
-        let (Some(runners), Some(runner)) = (&self.runners, server.runner) else {
+        let Some(runners) = &self.runners else {
             return Ok(());
         };
         if server.drain.is_some() || server.joined.is_some() {
             return Ok(());
         }
-        match self.gitlab(runners.pause(runner)).await {
-            Err(why) if !self.is_without_runner(runners, runner).await => {
-                Err(format!("pause its runner: {why}"))
-            }
-            _ => Ok(()),
-        }
+        let paused = match self.own_runner(runners, server).await {
+            Ok(Some(runner)) => self.gitlab(runners.pause(runner)).await,
+            Ok(None) => Ok(()),
+            Err(why) => Err(why),
+        };
+        paused.map_err(|why| format!("pause its runner: {why}"))
     }
 
     /// Deletes all that the provider has under this name: one server, unless it has made two.

@@ -59,9 +59,12 @@ impl Tools {
 }
 
 fn is_left_behind(ledger: &Ledger, listed: &BTreeSet<String>, object: &OwnedRunner) -> bool {
+    let mut servers = ledger.servers.values();
+    if servers.any(|server| server.runner == Some(object.id)) {
+        return false;
+    }
     match ledger.servers.get(&object.name) {
         None => !listed.contains(&object.name.0),
-        Some(server) if server.runner == Some(object.id) => false,
         // One whose making was not answered: no server has its token.
         Some(server) if server.state == ServerState::Planned => true,
         // Which one an adopted server uses is not known.

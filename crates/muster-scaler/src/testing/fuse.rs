@@ -158,6 +158,10 @@ impl Runners for Fused<Arc<dyn Runners>> {
         self.fuse.effect(self.inner.view(runner)).await
     }
 
+    async fn exists(&self, runner: u64) -> Result<bool, RunnersError> {
+        self.fuse.effect(self.inner.exists(runner)).await
+    }
+
     async fn list_owned(&self, owner: &str) -> Result<RunnerListing, RunnersError> {
         self.fuse.effect(self.inner.list_owned(owner)).await
     }

@@ -232,6 +232,11 @@ impl Runners for ModelGitlab {
         Ok(state.runners.get_key_value(&runner).map(shown))
     }
 
+    async fn exists(&self, runner: u64) -> Result<bool, RunnersError> {
+        self.ask()?;
+        Ok(self.state.lock().runners.contains_key(&runner))
+    }
+
     async fn list_owned(&self, owner: &str) -> Result<RunnerListing, RunnersError> {
         self.ask()?;
         let complete = !self.fails();

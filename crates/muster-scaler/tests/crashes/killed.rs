@@ -163,8 +163,17 @@ impl Runners for Files {
         Ok(())
     }
 
-    async fn view(&self, _: u64) -> Result<Option<OwnedRunner>, RunnersError> {
-        Ok(None)
+    async fn view(&self, runner: u64) -> Result<Option<OwnedRunner>, RunnersError> {
+        let name = self.get("runners", &runner.to_string());
+        Ok(name.map(|name| OwnedRunner {
+            id: runner,
+            name,
+            paused: false,
+        }))
+    }
+
+    async fn exists(&self, runner: u64) -> Result<bool, RunnersError> {
+        Ok(self.path("runners", &runner.to_string()).exists())
     }
 
     async fn list_owned(&self, _: &str) -> Result<RunnerListing, RunnersError> {

@@ -1,10 +1,12 @@
 //! `muster scaler reap`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use muster_plugin::Registry;
 use muster_scaler::{Deleting, Done, Reaping, providers};
+use muster_scaler_core::Config;
 use muster_tasks::Group;
 
 use super::configured::{lines, now, one};
@@ -12,6 +14,9 @@ use crate::args::SourceArgs;
 use crate::commands::run::runtime;
 use crate::text::{Cell, Style, Table, Tone, clock, print, printable};
 use crate::{CommandResult, Failure};
+
+/// What a scaler may need to delete a server at the end of its drain.
+const MARGIN: Duration = Duration::from_secs(600);
 
 /// Which servers.
 #[derive(Debug, Args)]
@@ -33,9 +38,10 @@ pub(super) struct ReapArgs {
     /// Only say what would be removed.
     #[arg(long)]
     dry_run: bool,
-    /// Leave servers alone whose life was over less long ago; they may still be draining.
-    #[arg(long, value_name = "DURATION", default_value = "4h")]
-    grace: muster_options::Duration,
+    /// Leave servers alone whose life was over less long ago: they may still be draining [default:
+    /// the longest `drain_deadline` of the pools and 10 minutes].
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<muster_options::Duration>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,7 +56,9 @@ pub(super) fn reap(args: &ReapArgs, registry: &Registry) -> CommandResult {
     let reaping = runtime()?.block_on(async {
         let root = Group::root("muster");
         let all = providers(&config, &root).map_err(|e| Failure::Configuration(lines(&e)))?;
-        let grace = args.grace.get();
+        let grace = args
+            .grace
+            .map_or_else(|| grace(&config), |grace| grace.get());
         let reaping = muster_scaler::reap(&all, &config.owner, now(), grace, deleting).await;
         let _ = root.stop().await;
         Ok::<_, Failure>(reaping)
@@ -71,6 +79,12 @@ pub(super) fn reap(args: &ReapArgs, registry: &Registry) -> CommandResult {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A server that is drained at the end of its life is its scaler's until its drain must be over, too.
+fn grace(config: &Config) -> Duration {
+    let drains = config.pool.iter().map(|pool| pool.drain_deadline.get());
+    drains.max().unwrap_or_default() + MARGIN
 }
 
 fn words(reaping: &Reaping) -> String {
@@ -101,4 +115,24 @@ fn words(reaping: &Reaping) -> String {
         text.push_str(&format!("provider {id}: {}\n", printable(why)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_scaler_core::config::PoolConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_may_still_drain_is_not_past_its_time() {
+        let hours = |hours| PoolConfig {
+            drain_deadline: muster_options::Duration::from_secs(hours * 3600),
+            ..PoolConfig::default()
+        };
+        let config = Config {
+            pool: vec![hours(12), hours(1)],
+            ..Config::default()
+        };
+        assert!(grace(&config) > Duration::from_secs(12 * 3600));
+    }
 }
