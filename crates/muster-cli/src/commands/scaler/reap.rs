@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_server_that_may_still_drain_is_not_past_its_time() {
-        let hours = |hours| PoolConfig {
+        let hours = |hours: u64| PoolConfig {
             drain_deadline: muster_options::Duration::from_secs(hours * 3600),
             ..PoolConfig::default()
         };
