@@ -58,7 +58,7 @@ pub(super) fn reap(args: &ReapArgs, registry: &Registry) -> CommandResult {
         let all = providers(&config, &root).map_err(|e| Failure::Configuration(lines(&e)))?;
         let grace = args
             .grace
-            .map_or_else(|| grace(&config), |grace| grace.get());
+            .map_or_else(|| grace(&config), muster_options::Duration::get);
         let reaping = muster_scaler::reap(&all, &config.owner, now(), grace, deleting).await;
         let _ = root.stop().await;
         Ok::<_, Failure>(reaping)
@@ -84,7 +84,7 @@ pub(super) fn reap(args: &ReapArgs, registry: &Registry) -> CommandResult {
 /// A server that is drained at the end of its life is its scaler's until its drain must be over, too.
 fn grace(config: &Config) -> Duration {
     let drains = config.pool.iter().map(|pool| pool.drain_deadline.get());
-    drains.max().unwrap_or_default() + MARGIN
+    drains.max().unwrap_or_default().saturating_add(MARGIN)
 }
 
 fn words(reaping: &Reaping) -> String {
