@@ -99,7 +99,13 @@ fn plot(file: &str, seeds: u64) {
     };
     let frontier = measure(&options);
     print!("{}", text::table(&frontier));
-    bar(&frontier, "Muster", text::BAR_STAGES);
+    for sight in [Sight::Ahead, Sight::Gitlab, Sight::Metrics] {
+        let settings = MusterSettings {
+            sight,
+            ..MusterSettings::default()
+        };
+        bar(&frontier, Rule::Muster(settings).family(), text::BAR_STAGES);
+    }
     let svg = Picture::of(&frontier).svg(&frontier);
     if let Err(error) = std::fs::write(file, svg) {
         eprintln!("failed to write {file}: {error}");

@@ -98,6 +98,14 @@ impl<'a> PoolRound<'a> {
                 );
                 round.alarm("server_expired", pool, text);
             }
+            let works = member.is_up(round) == Some(true) || member.running > Some(0);
+            if server.is_absent() && !server.state.is_going() && works {
+                let text = format!(
+                    "the provider {} has the server {} no more, and it works: is another account,                      region or host configured there?",
+                    server.provider, server.name
+                );
+                round.alarm("server_unlisted", pool, text);
+            }
         }
     }
 }

@@ -637,6 +637,26 @@ fn a_server_whose_runner_never_shows_itself_goes() {
 }
 
 #[test]
+fn a_server_that_works_and_is_not_listed_is_alarmed_about() {
+    let alarmed = |absences, up| {
+        let mut lost = server(1, ServerState::Joined);
+        lost.absences = absences;
+        let mut seen = two_hosts(0, 0, START);
+        let mut ours = host("s-1", 4, 0, START);
+        ours.server = Some(lost.name.clone());
+        ours.up = Reading::known(up, START);
+        let pool = seen.pools.get_mut(POOL).unwrap();
+        let hosts = pool.hosts.value().unwrap().iter().cloned();
+        pool.hosts = Reading::known(hosts.chain([ours]).collect(), START);
+        let decision = step(&config(), &seen, &mut ledger([lost]), START);
+        decision.alarms.iter().any(|a| a.code == "server_unlisted")
+    };
+    assert!(alarmed(2, true));
+    assert!(!alarmed(2, false));
+    assert!(!alarmed(0, true));
+}
+
+#[test]
 fn a_server_that_listings_left_out_can_come_back() {
     let mut lost = server(1, ServerState::Joined);
     lost.absences = 2;
