@@ -227,6 +227,8 @@ log_file = {folder}/keystone.log
 provider = fernet
 [fernet_tokens]
 key_repository = {folder}/fernet
+[fernet_receipts]
+key_repository = {folder}/fernet
 [credential]
 key_repository = {folder}/credential
 [cache]
