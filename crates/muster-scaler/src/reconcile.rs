@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::desk::{Change, Desk, DeskError};
 use crate::listings::Lister;
-use crate::runners::{OwnedRunner, Runners, RunnersError};
+use crate::runners::{Runners, RunnersError};
 
 /// So many creations go on at a time, and so many other actions: a creation may take many minutes, for which
 /// nothing that is paused or deleted may have to wait.
@@ -139,29 +139,25 @@ impl Tools {
         }
     }
 
-    /// The server's runner object, after a fresh look; `None` if GitLab has it no more. An ID may be somebody
-    /// else's by now (GitLab was restored, or is another one): then it is not the server's.
-    async fn own_runner(
+    /// Changes the server's runner object after a fresh look; `false` if GitLab has it no more. An ID may be
+    /// somebody else's by now (GitLab was restored, or is another one): then it is not the server's.
+    async fn on_runner<C>(
         &self,
         runners: &Arc<dyn Runners>,
         server: &Server,
-    ) -> Result<Option<u64>, String> {
+        change: impl FnOnce(u64) -> C,
+    ) -> Result<bool, String>
+    where
+        C: Future<Output = Result<(), RunnersError>>,
+    {
         let Some(id) = server.runner else {
-            return Ok(None);
+            return Ok(false);
         };
-        let found = self.gitlab(runners.view(id)).await?;
-        let is_its = |found: &OwnedRunner| found.name.0 == server.runner_name();
-        Ok(found.filter(is_its).map(|found| found.id))
-    }
-
-    async fn delete_runner(
-        &self,
-        runners: &Arc<dyn Runners>,
-        server: &Server,
-    ) -> Result<(), String> {
-        match self.own_runner(runners, server).await? {
-            Some(runner) => self.gitlab(runners.delete(runner)).await,
-            None => Ok(()),
+        match self.gitlab(runners.view(id)).await? {
+            Some(found) if found.name.0 == server.runner_name() => {
+                self.gitlab(change(id)).await.map(|()| true)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -181,16 +177,16 @@ impl Tools {
             self.note(name, Happening::DrainPaused).await;
             return;
         };
-        let paused = match self.own_runner(runners, &server).await {
+        let paused = self.on_runner(runners, &server, |id| runners.pause(id));
+        match paused.await {
+            Ok(true) => {}
             // The next look at GitLab tells what has become of it.
-            Ok(None) => return,
-            Ok(Some(runner)) => self.gitlab(runners.pause(runner)).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = paused {
-            tracing::warn!(server = %name, why, "failed to pause a runner");
-            self.counters.gitlab_failed(why);
-            return;
+            Ok(false) => return,
+            Err(why) => {
+                tracing::warn!(server = %name, why, "failed to pause a runner");
+                self.counters.gitlab_failed(why);
+                return;
+            }
         }
         // Without this it is unknown whether it is still draining, and so paused.
         let state = self.server(name).map(|server| server.state);
@@ -205,12 +201,8 @@ impl Tools {
         let (Some(runners), Some(server)) = (&self.runners, server) else {
             return;
         };
-        let unpaused = match self.own_runner(runners, &server).await {
-            Ok(None) => return,
-            Ok(Some(runner)) => self.gitlab(runners.unpause(runner)).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = unpaused {
+        let unpaused = self.on_runner(runners, &server, |id| runners.unpause(id));
+        if let Err(why) = unpaused.await {
             tracing::warn!(server = %name, why, "failed to let a runner take jobs again");
             self.counters.gitlab_failed(why);
         }

@@ -71,7 +71,8 @@ impl Tools {
         runners: &Arc<dyn Runners>,
         server: &Server,
     ) -> Result<(u64, Secret), String> {
-        self.delete_runner(runners, server).await?;
+        self.on_runner(runners, server, |id| runners.delete(id))
+            .await?;
         let pool = self.pool(&server.pool);
         let spec = RunnerSpec {
             name: server.name.clone(),

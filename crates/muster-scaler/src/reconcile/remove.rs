@@ -50,7 +50,9 @@ impl Tools {
             }
         }
         if let Some(runners) = &self.runners
-            && let Err(why) = self.delete_runner(runners, &server).await
+            && let Err(why) = self
+                .on_runner(runners, &server, |id| runners.delete(id))
+                .await
         {
             self.counters.gitlab_failed(why.clone());
             let why = format!("its runner object: {why}");
@@ -72,11 +74,8 @@ impl Tools {
         if server.drain.is_some() || server.joined.is_some() {
             return Ok(());
         }
-        let paused = match self.own_runner(runners, server).await {
-            Ok(Some(runner)) => self.gitlab(runners.pause(runner)).await,
-            Ok(None) => Ok(()),
-            Err(why) => Err(why),
-        };
+        let paused = self.on_runner(runners, server, |id| runners.pause(id));
+        let paused = paused.await.map(|_| ());
         paused.map_err(|why| format!("pause its runner: {why}"))
     }
 
